@@ -6,6 +6,7 @@ import (
 	"os"
 	"sort"
 
+	"github.com/kedge-io/kedge/internal/paths"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -13,7 +14,7 @@ import (
 // Words shared with the commands and the reference.
 const (
 	// DefaultFile is read when --config is not given; it may be missing.
-	DefaultFile = "/etc/kedge/config.yaml"
+	DefaultFile = paths.DefaultConfigFile
 	// FileFlag is the flag that names another file, which must then exist.
 	FileFlag = "config"
 	// Mask stands for the value of a secret wherever values are shown.
