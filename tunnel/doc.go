@@ -1,0 +1,15 @@
+// Package tunnel holds the words of the link between a node and its servers:
+// what a node is called, what may be asked for through the link, the states of
+// the link and the errors that both ends share.
+//
+// It owns no connection and no goroutine. The parts of the link are
+//
+//   - tunnel/access: what a node lets its server dial (pure),
+//   - tunnel/transport: sessions and streams over one websocket,
+//   - tunnel/hub: the server's end, which dials through a node,
+//   - tunnel/spoke: the node's end, which makes the connection.
+//
+// Invariants that every part keeps: the node makes the only connection; a node
+// is who its client certificate says, never what a header says; what is not
+// allowed is refused, and a refusal ends one stream only.
+package tunnel

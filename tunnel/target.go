@@ -1,0 +1,64 @@
+package tunnel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+)
+
+// NetworkTCP is the network of every target that is a TCP address of the node.
+const NetworkTCP = "tcp"
+
+// NetworkInternal is the network of targets that the node's end answers by
+// itself, without any connection of its own.
+const NetworkInternal = "kedge"
+
+// TargetProof asks the node's end to return what it gets: the proof that a
+// dial through the link works.
+var TargetProof = Target{Network: NetworkInternal, Address: "proof"}
+
+// maxTarget bounds the text of a target on the wire, in bytes.
+const maxTarget = 255
+
+// Target is what a server asks a node to dial.
+type Target struct {
+	// Network is NetworkTCP or NetworkInternal.
+	Network string
+	// Address is host:port with the host as an IP address.
+	Address string
+}
+
+// String returns network and address with a slash between.
+func (t Target) String() string { return t.Network + "/" + t.Address }
+
+// Validate checks the form of the target, not whether it may be dialled.
+func (t Target) Validate() error {
+	switch {
+	case t.Network == "" || t.Address == "":
+		return errors.New("dial target lacks a network or an address")
+	case strings.ContainsAny(t.Network, "/:"):
+		return fmt.Errorf("dial target has network %q, want %q", t.Network, NetworkTCP)
+	case len(t.Network)+1+len(t.Address) > maxTarget:
+		return fmt.Errorf("dial target is longer than %d bytes", maxTarget)
+	}
+	return nil
+}
+
+// DialFunc makes one connection. It returns when the other end has accepted
+// or refused, or when ctx ends.
+type DialFunc func(ctx context.Context, t Target) (net.Conn, error)
+
+// State is where the link of a node is in its life.
+type State string
+
+// The states of a link. A link goes from connecting to proving to ready; any
+// trouble leads to waiting (for the next attempt) and back to connecting.
+const (
+	StateConnecting State = "connecting"
+	StateProving    State = "proving"
+	StateReady      State = "ready"
+	StateWaiting    State = "waiting"
+	StateStopped    State = "stopped"
+)
