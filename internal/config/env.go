@@ -75,6 +75,17 @@ func (l *loader) envNames() map[string]string {
 	return names
 }
 
+// envOf returns what the environment gives key, whether or not the command has
+// such a flag.
+func (l *loader) envOf(key string) string {
+	for _, v := range kedgeEnv(l.environ()) {
+		if v.name == EnvName(key) || l.opts.Aliases[v.name] == key {
+			return v.value
+		}
+	}
+	return ""
+}
+
 func (l *loader) unknownEnv(name string, known map[string]string) {
 	if l.opts.Partial {
 		return

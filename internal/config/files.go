@@ -16,14 +16,11 @@ import (
 // applyFiles reads the configuration files and sets every flag that neither
 // command line nor environment set.
 func (l *loader) applyFiles() {
-	file, origin := DefaultFile, ""
-	if f := l.fs.Lookup(FileFlag); f != nil {
-		file, origin = f.Value.String(), l.origins[FileFlag]
-	}
+	file, explicit := l.file()
 	if file == "" {
 		return
 	}
-	paths, err := findFiles(file, origin != "")
+	paths, err := findFiles(file, explicit)
 	if err != nil {
 		l.fail("%w", err)
 		return
@@ -39,6 +36,18 @@ func (l *loader) applyFiles() {
 		l.warnOpenSecrets(path, entries)
 	}
 	l.setMerged(m)
+}
+
+// file returns the main file and whether a person named it. A command without
+// the flag still follows the environment.
+func (l *loader) file() (path string, explicit bool) {
+	if f := l.fs.Lookup(FileFlag); f != nil {
+		return f.Value.String(), l.origins[FileFlag] != ""
+	}
+	if path := l.envOf(FileFlag); path != "" {
+		return path, true
+	}
+	return DefaultFile, false
 }
 
 // findFiles returns the files to read: file, then file.d/*.yaml and *.yml by
