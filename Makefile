@@ -1,0 +1,115 @@
+# Building and testing kedge. "make help" lists the targets. Everything needs Go
+# and Debian's packages (make deps); modules come from the Go module proxy once,
+# after that nothing here uses the network.
+
+# One set of flags for everything, so that there is one build cache.
+export CGO_ENABLED := 0
+export GOFLAGS := -trimpath -buildvcs=false
+GOARCH ?= $(shell go env GOARCH)
+export GOARCH
+
+# --- versions ---------------------------------------------------------------
+# A tag v1.2.3 names a release, anything else takes the file VERSION.
+VERSION := $(shell git describe --exact-match --match 'v*' 2>/dev/null | sed 's/^v//' | grep . || cat VERSION)
+COMMIT := $(shell git rev-parse HEAD 2>/dev/null)
+DIRTY := $(shell git status --porcelain 2>/dev/null | grep -q . && echo -dirty)
+# The date of the commit and not of the build: the same sources give the same
+# binary.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+DATE := $(shell date -u -d @$(SOURCE_DATE_EPOCH) +%Y-%m-%dT%H:%M:%SZ)
+
+modver = $(shell go list -m -f '{{.Version}}' $(1))
+KUBERNETES := $(call modver,k8s.io/kubernetes)
+CONTAINERD := $(call modver,github.com/containerd/containerd/v2)
+RUNC := $(shell cd scripts/bundle/runc && go list -m -f '{{.Version}}' github.com/opencontainers/runc)
+SQLITE := $(shell sed -n 's/^const SQLITE_VERSION = "\(.*\)"/\1/p' \
+	"$$(go list -m -f '{{.Dir}}' modernc.org/sqlite)"/lib/*.go 2>/dev/null | head -n 1)
+GITVERSION := $(KUBERNETES)+kedge$(subst +,.,$(VERSION))
+MAJOR := $(patsubst v%,%,$(word 1,$(subst ., ,$(KUBERNETES))))
+MINOR := $(word 2,$(subst ., ,$(KUBERNETES)))
+
+KEDGE_X := github.com/kedge-io/kedge/internal/version
+LDFLAGS := -s -w \
+	-X $(KEDGE_X).Kedge=$(VERSION) -X $(KEDGE_X).Commit=$(COMMIT)$(DIRTY) -X $(KEDGE_X).Date=$(DATE) \
+	-X $(KEDGE_X).runc=$(RUNC) -X $(KEDGE_X).sqlite=$(SQLITE) \
+	-X github.com/containerd/containerd/v2/version.Version=$(CONTAINERD) \
+	-X sigs.k8s.io/cri-tools/pkg/version.Version=$(call modver,sigs.k8s.io/cri-tools) \
+	$(foreach p,k8s.io/component-base/version k8s.io/client-go/pkg/version, \
+		-X $(p).gitVersion=$(GITVERSION) -X $(p).gitMajor=$(MAJOR) -X $(p).gitMinor=$(MINOR) \
+		-X $(p).gitCommit=$(COMMIT) -X $(p).gitTreeState=$(if $(DIRTY),dirty,clean) -X $(p).buildDate=$(DATE))
+
+# --- building ---------------------------------------------------------------
+.DEFAULT_GOAL := build
+.PHONY: help deps generate bundle build lint unit namespace process cluster test lab demo bench docs clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+deps: ## install the Debian packages that are missing
+	@scripts/deps
+
+generate: ## write the sources that come from the module cache (git ignores them)
+	@GOARCH= go run ./scripts/gensource
+
+BUNDLE := build/bundle/$(GOARCH)
+PAYLOAD := agent/runtime/bundle/payload
+
+$(BUNDLE)/bundle.tar.zst: go.mod scripts/bundle/build.sh scripts/bundle/runc/go.mod scripts/bundle/cni/go.mod \
+		scripts/bundle/cni/main.go scripts/bundle/pause/pause.c scripts/gensource/recipes.go | deps generate
+	scripts/bundle/build.sh $(GOARCH) $(BUNDLE)
+
+bundle: $(BUNDLE)/bundle.tar.zst ## build the programs that the binary carries: runc, shim, CNI plugins, pause
+	@for f in bundle.tar.zst manifest.json; do \
+		cmp -s $(BUNDLE)/$$f $(PAYLOAD)/$$f || cp $(BUNDLE)/$$f $(PAYLOAD)/$$f || exit 1; done
+
+build: generate bundle ## build bin/kedge
+	go build -ldflags '$(LDFLAGS)' -o bin/kedge ./cmd/kedge
+
+# --- testing ----------------------------------------------------------------
+# Four layers. Namespace tests carry the build tag "namespace" and stand beside
+# the code; process tests are in tests/process, cluster tests in tests/e2e.
+GOTEST := go run ./scripts/gotest
+GOLANGCI := go tool -modfile=tools/go.mod golangci-lint
+
+lint: generate ## run the linters
+	$(GOLANGCI) run --build-tags namespace
+
+unit: deps generate ## unit tests, with the race detector where it is affordable
+	scripts/unit
+
+namespace: deps generate ## tests of real kernel objects in their own namespaces (root)
+	scripts/namespace
+
+process: deps build ## tests of the real binary on this host (root)
+	KEDGE_BINARY=$(CURDIR)/bin/kedge $(GOTEST) -count=1 -p 1 -timeout 20m ./tests/process/...
+
+cluster: deps build ## tests of clusters in the laboratory (root)
+	KEDGE_BINARY=$(CURDIR)/bin/kedge $(GOTEST) -count=1 -p 1 -timeout 40m ./tests/e2e/...
+
+test: deps ## all of it, then a look at what is left on the host
+	@mkdir -p build
+	scripts/leftovers > build/leftovers.before
+	$(MAKE) build
+	$(MAKE) lint
+	$(MAKE) unit
+	$(MAKE) namespace
+	$(MAKE) process
+	$(MAKE) cluster
+	scripts/leftovers build/leftovers.before
+
+# --- using ------------------------------------------------------------------
+lab: deps build ## bring up a laboratory of hosts and stay until Ctrl-C (root)
+	go run ./tests/lab/cmd/lab
+
+demo: deps build ## a server, an application and how to go on, until Ctrl-C (root)
+	scripts/demo
+
+bench: deps build ## measure what docs/benchmarks.md reports (root)
+	scripts/bench
+
+docs: generate ## write docs/reference from the commands
+	go test ./cmd/kedge -run Reference -update
+
+clean: ## remove what was built
+	rm -rf bin build $(PAYLOAD)/bundle.tar.zst $(PAYLOAD)/manifest.json
+	rm -f internal/crictl/zz_generated_*.go scripts/bundle/cni/*/zz_generated_*.go

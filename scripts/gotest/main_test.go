@@ -1,0 +1,31 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestReportShowsFailuresAndPackagesAndCollectsSkips(t *testing.T) {
+	events := `{"Action":"output","Package":"p","Test":"TestGood","Output":"noise\n"}
+{"Action":"pass","Package":"p","Test":"TestGood"}
+{"Action":"output","Package":"p","Test":"TestBad","Output":"    x_test.go:1: broken\n"}
+{"Action":"fail","Package":"p","Test":"TestBad"}
+{"Action":"output","Package":"p","Test":"TestSkip","Output":"=== RUN TestSkip\n"}
+{"Action":"output","Package":"p","Test":"TestSkip","Output":"    x_test.go:2: needs root\n"}
+{"Action":"skip","Package":"p","Test":"TestSkip"}
+{"Action":"skip","Package":"q"}
+{"Action":"output","Package":"p","Output":"FAIL\tp\t0.1s\n"}
+not json
+`
+	var out strings.Builder
+	skips, err := report(strings.NewReader(events), &out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "    x_test.go:1: broken\nFAIL\tp\t0.1s\nnot json\n"; out.String() != want {
+		t.Errorf("printed %q, want %q", out.String(), want)
+	}
+	if len(skips) != 1 || skips[0] != "p TestSkip: x_test.go:2: needs root" {
+		t.Errorf("skips %q", skips)
+	}
+}
