@@ -44,6 +44,15 @@ func EnsureCA(certFile, keyFile, commonName string, now time.Time) (*CA, error) 
 	return ca, WriteCert(certFile, ca.Cert)
 }
 
+// ReadCA reads an authority that [EnsureCA] has made.
+func ReadCA(certFile, keyFile string) (*CA, error) {
+	cert, err := ReadCert(certFile)
+	if err != nil {
+		return nil, err
+	}
+	return readCA(cert, certFile, keyFile)
+}
+
 func readCA(cert *x509.Certificate, certFile, keyFile string) (*CA, error) {
 	key, err := ReadKey(keyFile)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -92,7 +101,7 @@ func (ca *CA) Sign(public crypto.PublicKey, names Names, now time.Time) (*x509.C
 	}
 	template := &x509.Certificate{
 		SerialNumber:          serial,
-		Subject:               pkix.Name{CommonName: names.CommonName, Organization: names.Organizations},
+		Subject:               pkix.Name{CommonName: names.CommonName, Organization: names.Organizations, SerialNumber: names.serialNumber()},
 		DNSNames:              names.DNS,
 		NotBefore:             latest(now.Add(-Backdate), ca.Cert.NotBefore),
 		NotAfter:              earliest(now.Add(LeafLifetime), ca.Cert.NotAfter),

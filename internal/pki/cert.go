@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/kedge-io/kedge/internal/fsx"
+	"github.com/kedge-io/kedge/internal/wire"
 )
 
 const (
@@ -107,6 +108,10 @@ type Names struct {
 	Organizations []string
 	DNS           []string
 	IPs           []netip.Addr
+	// Device, unless zero, is the hash of the device key of the machine that
+	// holds the leaf. It goes into the subject's serialNumber, which Kubernetes
+	// does not look at, and lets a server refuse a machine that was replaced.
+	Device wire.Pin
 	// Server and Client say what the leaf may be used for.
 	Server, Client bool
 }
@@ -115,6 +120,9 @@ type Names struct {
 // these addresses and uses.
 func (n Names) Covers(cert *x509.Certificate) bool {
 	if cert.Subject.CommonName != n.CommonName || !slices.Equal(cert.Subject.Organization, n.Organizations) {
+		return false
+	}
+	if cert.Subject.SerialNumber != n.serialNumber() {
 		return false
 	}
 	for _, name := range n.DNS {
@@ -133,6 +141,19 @@ func (n Names) Covers(cert *x509.Certificate) bool {
 		}
 	}
 	return true
+}
+
+func (n Names) serialNumber() string {
+	if n.Device == (wire.Pin{}) {
+		return ""
+	}
+	return n.Device.String()
+}
+
+// DeviceOf returns the device hash that a certificate carries, if it does.
+func DeviceOf(cert *x509.Certificate) (wire.Pin, bool) {
+	device, err := wire.ParsePin(cert.Subject.SerialNumber)
+	return device, err == nil
 }
 
 func (n Names) usages() []x509.ExtKeyUsage {

@@ -24,8 +24,8 @@ const (
 )
 
 // NodeClient names a node's kubelet as the Node authorizer expects it.
-func NodeClient(node string) Names {
-	return Names{CommonName: nodePrefix + node, Organizations: []string{nodeGroup}, Client: true}
+func NodeClient(node string, device wire.Pin) Names {
+	return Names{Device: device, CommonName: nodePrefix + node, Organizations: []string{nodeGroup}, Client: true}
 }
 
 // NodeServing names what a node's kubelet serves with. The apiserver dials
@@ -44,13 +44,13 @@ func NodeServing(node string, ips []netip.Addr) Names {
 }
 
 // ProxyClient names kube-proxy, the same on every node.
-func ProxyClient() Names {
-	return Names{CommonName: "system:kube-proxy", Client: true}
+func ProxyClient(device wire.Pin) Names {
+	return Names{Device: device, CommonName: "system:kube-proxy", Client: true}
 }
 
 // AgentClient names the agent's own client on a node (network, DNS, firewall).
-func AgentClient(node string) Names {
-	return Names{CommonName: agentPrefix + node, Organizations: []string{AgentGroup}, Client: true}
+func AgentClient(node string, device wire.Pin) Names {
+	return Names{Device: device, CommonName: agentPrefix + node, Organizations: []string{AgentGroup}, Client: true}
 }
 
 // VerifyNode checks a client certificate as a TLS server received it (without

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kedge-io/kedge/internal/wire"
 )
 
 var now = time.Date(2027, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -241,20 +243,30 @@ func TestVerifyNodeAcceptsOnlyNodes(t *testing.T) {
 		}
 		return VerifyNode([]*x509.Certificate{cert}, roots, at)
 	}
-	if name, err := try(ca, NodeClient("edge-1"), now); err != nil || name != "edge-1" {
+	if name, err := try(ca, NodeClient("edge-1", wire.Pin{1}), now); err != nil || name != "edge-1" {
 		t.Fatal(name, err)
+	}
+	cert, err := ca.Sign(&key.PublicKey, NodeClient("edge-1", wire.Pin{7}), now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if device, ok := DeviceOf(cert); !ok || device != (wire.Pin{7}) {
+		t.Errorf("device %v, %v", device, ok)
+	}
+	if _, ok := DeviceOf(ca.Cert); ok {
+		t.Error("an authority has a device")
 	}
 	admin := Names{CommonName: "system:node:edge-1", Organizations: []string{"system:nodes", "system:masters"}, Client: true}
 	for what, call := range map[string]func() (string, error){
 		"nobody":        func() (string, error) { return VerifyNode(nil, roots, now) },
-		"proxy":         func() (string, error) { return try(ca, ProxyClient(), now) },
-		"agent":         func() (string, error) { return try(ca, AgentClient("edge-1"), now) },
+		"proxy":         func() (string, error) { return try(ca, ProxyClient(wire.Pin{1}), now) },
+		"agent":         func() (string, error) { return try(ca, AgentClient("edge-1", wire.Pin{1}), now) },
 		"more groups":   func() (string, error) { return try(ca, admin, now) },
 		"serving":       func() (string, error) { return try(ca, NodeServing("edge-1", nil), now) },
-		"stranger":      func() (string, error) { return try(stranger, NodeClient("edge-1"), now) },
-		"expired":       func() (string, error) { return try(ca, NodeClient("edge-1"), now.Add(2*LeafLifetime)) },
-		"impossible":    func() (string, error) { return try(ca, NodeClient("a/../b"), now) },
-		"not yet valid": func() (string, error) { return try(ca, NodeClient("edge-1"), now.Add(-2*Backdate)) },
+		"stranger":      func() (string, error) { return try(stranger, NodeClient("edge-1", wire.Pin{1}), now) },
+		"expired":       func() (string, error) { return try(ca, NodeClient("edge-1", wire.Pin{1}), now.Add(2*LeafLifetime)) },
+		"impossible":    func() (string, error) { return try(ca, NodeClient("a/../b", wire.Pin{1}), now) },
+		"not yet valid": func() (string, error) { return try(ca, NodeClient("edge-1", wire.Pin{1}), now.Add(-2*Backdate)) },
 	} {
 		if name, err := call(); err == nil {
 			t.Errorf("%s passed as %q", what, name)

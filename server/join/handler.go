@@ -1,0 +1,269 @@
+package join
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kedge-io/kedge/internal/pki"
+	"github.com/kedge-io/kedge/internal/wire"
+)
+
+// readTimeout is how long a client may take to send its request's body.
+const readTimeout = 30 * time.Second
+
+// Owns says whether a path belongs to the supervisor; all others are the API's.
+func Owns(path string) bool {
+	return path == wire.PathCACerts || strings.HasPrefix(path, wire.PathPrefix)
+}
+
+// Handler answers the supervisor's paths (see [Owns]). Extra handlers are
+// mounted by their patterns (see [http.ServeMux]), for example the tunnel's at
+// [wire.PathConnect]; they must authenticate by [Server.AuthorizeNode].
+//
+// The listener has to request client certificates; it need not verify them.
+func (s *Server) Handler(extra map[string]http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+wire.PathCACerts, s.caCerts)
+	mux.HandleFunc("GET "+wire.PathPing, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = w.Write([]byte("ok\n"))
+	})
+	mux.HandleFunc("POST "+wire.PathJoin, s.bounded(s.join))
+	mux.HandleFunc("POST "+wire.PathRenew, s.bounded(s.renew))
+	for pattern, handler := range extra {
+		mux.Handle(pattern, handler)
+	}
+	return mux
+}
+
+func (s *Server) caCerts(w http.ResponseWriter, _ *http.Request) {
+	a, err := s.signers()
+	if err != nil {
+		s.log.Error("server certificate not readable", "error", err)
+		writeRefusal(w, asRefusal(err))
+		return
+	}
+	w.Header().Set("Content-Type", "application/x-pem-file")
+	_, _ = w.Write(pki.EncodeCert(a.serverCA))
+}
+
+type answer func(r *http.Request, request func() (*wire.JoinRequest, error)) (*wire.JoinResponse, error)
+
+// bounded limits bodies, time and concurrency, and turns errors into refusals.
+func (s *Server) bounded(work answer) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case s.slots <- struct{}{}:
+			defer func() { <-s.slots }()
+		default:
+			writeRefusal(w, refuse(wire.CodeBusy, "the server is busy with other nodes: try again"))
+			return
+		}
+		// Not every writer has deadlines; those that have none are in tests.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(readTimeout))
+		response, err := work(r, func() (*wire.JoinRequest, error) { return decode(w, r) })
+		if err != nil {
+			refusal := asRefusal(err)
+			if address := clientAddress(r); s.quiet.first(address) {
+				s.log.Warn("node refused", "address", address, "path", r.URL.Path, "code", string(refusal.Code), "error", err)
+			}
+			writeRefusal(w, refusal)
+			return
+		}
+		writeJSON(w, http.StatusOK, response)
+	}
+}
+
+func decode(w http.ResponseWriter, r *http.Request) (*wire.JoinRequest, error) {
+	var request wire.JoinRequest
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, wire.MaxBody)).Decode(&request); err != nil {
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			return nil, refuse(wire.CodeBadRequest, "the request is larger than %d bytes", tooLarge.Limit)
+		}
+		return nil, refuse(wire.CodeBadRequest, "the request is not valid JSON: %v", err)
+	}
+	return &request, nil
+}
+
+func clientAddress(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}
+
+// join is for machines with a token. The token is checked before the body is
+// looked at, and a use is taken before the name: a crash in between costs a
+// use, never gives a name away.
+func (s *Server) join(r *http.Request, body func() (*wire.JoinRequest, error)) (*wire.JoinResponse, error) {
+	id, secret, err := bearer(r)
+	if err != nil {
+		return nil, err
+	}
+	tokens, nodes, err := s.stores()
+	if err != nil {
+		return nil, err
+	}
+	token, err := tokens.Check(r.Context(), id, secret)
+	if err != nil {
+		return nil, err
+	}
+	request, err := body()
+	if err != nil {
+		return nil, err
+	}
+	a, err := s.signers()
+	if err != nil {
+		return nil, err
+	}
+	c, err := a.check(request)
+	if err != nil {
+		return nil, err
+	}
+	if c.node == s.config.LocalNode {
+		return nil, refuse(wire.CodeNodeNameTaken, "node name %q is the server's own: choose another --node-name", c.node)
+	}
+	if err := s.admit(r.Context(), tokens, nodes, token, c); err != nil {
+		return nil, err
+	}
+	response, err := s.issue(a, request, c)
+	if err == nil {
+		s.log.Info("node joined", "node", c.node, "address", clientAddress(r), "token", token.ID)
+	}
+	return response, err
+}
+
+func bearer(r *http.Request) (id, secret string, err error) {
+	text, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !ok {
+		return "", "", refuse(wire.CodeTokenMissing, "joining needs a token: make one on the server with: kedge token create")
+	}
+	if id, secret, err = wire.ParseBearer(text); err != nil {
+		return "", "", refuse(wire.CodeTokenFormat, "%v: copy it whole, or make a new one on the server with: kedge token create", err)
+	}
+	return id, secret, nil
+}
+
+// admit lets a device have its name. A device that has the name already does
+// not need a use of the token.
+func (s *Server) admit(ctx context.Context, tokens *Tokens, nodes *Nodes, token Token, c checked) error {
+	claim, err := nodes.Get(ctx, c.node)
+	switch {
+	case err != nil && !errors.Is(err, ErrNoClaim):
+		return err
+	case err == nil && claim.Device == c.device:
+		return nil
+	case s.replaced(c.device) && !slices.Contains(claim.Former, c.device):
+		return wasReplaced()
+	case err == nil && claim.Device != (wire.Pin{}):
+		return taken(c.node)
+	}
+	if err := tokens.Use(ctx, token.ID); err != nil {
+		return err
+	}
+	if err := nodes.Take(ctx, c.node, c.device); err != nil {
+		// Another machine was quicker. The use is given back even when this
+		// client has gone away.
+		return errors.Join(err, tokens.Refund(context.WithoutCancel(ctx), token.ID))
+	}
+	return nil
+}
+
+// renew is for nodes with a certificate that is still good.
+func (s *Server) renew(r *http.Request, body func() (*wire.JoinRequest, error)) (*wire.JoinResponse, error) {
+	node, device, err := s.peer(r)
+	if err != nil {
+		return nil, err
+	}
+	request, err := body()
+	if err != nil {
+		return nil, err
+	}
+	a, err := s.signers()
+	if err != nil {
+		return nil, err
+	}
+	c, err := a.check(request)
+	if err != nil {
+		return nil, err
+	}
+	if c.node != node || c.device != device {
+		return nil, refuse(wire.CodeIdentity, "the certificate is of node %q: it cannot renew for another node or device", node)
+	}
+	_, nodes, err := s.stores()
+	if err != nil {
+		return nil, err
+	}
+	// Take, not Get: a record that was deleted by hand comes back.
+	if err := nodes.Take(r.Context(), node, device); err != nil {
+		return nil, err
+	}
+	response, err := s.issue(a, request, c)
+	if err == nil {
+		s.log.Info("node renewed its certificates", "node", node)
+	}
+	return response, err
+}
+
+// AuthorizeNode returns the node whose client certificate came with the
+// request, or a [*wire.Refusal]. Certificates of replaced machines are refused.
+func (s *Server) AuthorizeNode(r *http.Request) (string, error) {
+	node, _, err := s.peer(r)
+	return node, err
+}
+
+func (s *Server) peer(r *http.Request) (string, wire.Pin, error) {
+	a, err := s.signers()
+	if err != nil {
+		return "", wire.Pin{}, err
+	}
+	var chain []*x509.Certificate
+	if r.TLS != nil {
+		chain = r.TLS.PeerCertificates
+	}
+	node, err := pki.VerifyNode(chain, a.clients, s.config.Now())
+	if err != nil {
+		return "", wire.Pin{}, refuse(wire.CodeIdentity, "%v: start the agent with a token from: kedge token create", err)
+	}
+	device, ok := pki.DeviceOf(chain[0])
+	if !ok {
+		return "", wire.Pin{}, refuse(wire.CodeIdentity, "the certificate of node %q names no device", node)
+	}
+	if s.replaced(device) {
+		return "", wire.Pin{}, wasReplaced()
+	}
+	return node, device, nil
+}
+
+func wasReplaced() *wire.Refusal {
+	return refuse(wire.CodeIdentity, "another machine has replaced this one: run kedge reset here before it joins again")
+}
+
+func (s *Server) replaced(device wire.Pin) bool {
+	_, former := (*s.former.Load())[device]
+	return former
+}
+
+// RefuseReplaced puts a check before next (the API): requests with a
+// certificate of a replaced machine get 401. Kubernetes itself has no
+// revocation, and such a certificate would be good for up to a year.
+func (s *Server) RefuseReplaced(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
+			if device, ok := pki.DeviceOf(r.TLS.PeerCertificates[0]); ok && s.replaced(device) {
+				http.Error(w, "this machine was replaced", http.StatusUnauthorized)
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,205 @@
+package join
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/util/retry"
+
+	"github.com/kedge-io/kedge/internal/wire"
+)
+
+const (
+	// NodeType is the type of Secrets that record which device holds a node name.
+	NodeType corev1.SecretType = "kedge.io/node"
+
+	nodePrefix = "kedge-node-"
+	nodeRecord = "node"
+
+	keyDevice, keyFormer = "device", "former"
+	maxFormer            = 64
+)
+
+// ErrNoClaim tells that no device holds a node name.
+var ErrNoClaim = errors.New("no machine holds this node name")
+
+// Claim says which device holds a node name.
+type Claim struct {
+	Node string
+	// Device is the SHA-256 of the device's public key; zero after
+	// [Nodes.Replace], until the next machine joins.
+	Device wire.Pin
+	// Former devices held the name before and have lost every right.
+	Former []wire.Pin
+}
+
+// Nodes is the store of claims. It is safe for concurrent use, also by several
+// processes.
+type Nodes struct {
+	client kubernetes.Interface
+	now    func() time.Time
+}
+
+// NewNodes returns the store behind client.
+func NewNodes(client kubernetes.Interface) *Nodes { return &Nodes{client: client, now: time.Now} }
+
+// Get returns the claim of a node name, or [ErrNoClaim].
+func (n *Nodes) Get(ctx context.Context, node string) (Claim, error) {
+	stored, err := n.client.CoreV1().Secrets(Namespace).Get(ctx, nodePrefix+node, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return Claim{}, ErrNoClaim
+	}
+	if err != nil {
+		return Claim{}, fmt.Errorf("read claim of node %s: %w", node, err)
+	}
+	return parseClaim(stored)
+}
+
+// Take records device as the holder of node when nobody holds it. It gives a
+// [*wire.Refusal] when another device does, and nil when device does already.
+func (n *Nodes) Take(ctx context.Context, node string, device wire.Pin) error {
+	return n.set(ctx, node, func(claim *Claim) error {
+		if claim.Device != (wire.Pin{}) && claim.Device != device {
+			return taken(node)
+		}
+		claim.hold(device)
+		return nil
+	})
+}
+
+// Force records device as the holder of node, whoever held it: for the
+// server's own node, whose data directory is proof enough. It returns the
+// device that lost the name, if there was one.
+func (n *Nodes) Force(ctx context.Context, node string, device wire.Pin) (lost wire.Pin, err error) {
+	err = n.set(ctx, node, func(claim *Claim) error {
+		lost = wire.Pin{}
+		if claim.Device != device {
+			lost = claim.release()
+		}
+		claim.hold(device)
+		return nil
+	})
+	return lost, err
+}
+
+// Replace takes the name from the device that holds it, so that the next
+// machine with a join token gets it. The device's certificates are refused
+// from then on. The Node object, its labels and its pods stay: they are what
+// the replacing machine takes over. It gives [ErrNoClaim] when nobody holds it.
+func (n *Nodes) Replace(ctx context.Context, node string) error {
+	if _, err := n.Get(ctx, node); err != nil {
+		return err
+	}
+	return n.set(ctx, node, func(claim *Claim) error { claim.release(); return nil })
+}
+
+func taken(node string) *wire.Refusal {
+	return refuse(wire.CodeNodeNameTaken, "node name %q is held by another machine: choose another --node-name, or, when this machine replaces it, run on the server: kedge node replace %s", node, node)
+}
+
+func (c *Claim) hold(device wire.Pin) {
+	c.Device = device
+	c.Former = slices.DeleteFunc(c.Former, func(former wire.Pin) bool { return former == device })
+}
+
+func (c *Claim) release() wire.Pin {
+	device := c.Device
+	if device != (wire.Pin{}) {
+		c.Former = append(c.Former, device)
+		c.Former = c.Former[max(0, len(c.Former)-maxFormer):]
+	}
+	c.Device = wire.Pin{}
+	return device
+}
+
+// set changes a claim, making it when there is none, and starts again when
+// somebody else changed it meanwhile.
+func (n *Nodes) set(ctx context.Context, node string, change func(*Claim) error) error {
+	if err := wire.CheckNodeName(node); err != nil {
+		return err
+	}
+	secrets := n.client.CoreV1().Secrets(Namespace)
+	raced := func(err error) bool { return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) }
+	err := retry.OnError(contention, raced, func() error {
+		stored, err := secrets.Get(ctx, nodePrefix+node, metav1.GetOptions{})
+		found := err == nil
+		if err != nil && !apierrors.IsNotFound(err) {
+			return err
+		}
+		claim := Claim{Node: node}
+		if found {
+			if claim, err = parseClaim(stored); err != nil {
+				return err
+			}
+		}
+		before := claim.data(nil)
+		if err := change(&claim); err != nil {
+			return err
+		}
+		if !found {
+			data := claim.data(map[string][]byte{keyCreated: []byte(n.now().UTC().Format(timeFormat))})
+			_, err = secrets.Create(ctx, record(nodePrefix+node, nodeRecord, NodeType, data), metav1.CreateOptions{})
+			return err
+		}
+		after := claim.data(nil)
+		if string(before[keyDevice]) == string(after[keyDevice]) && string(before[keyFormer]) == string(after[keyFormer]) {
+			return nil
+		}
+		stored.Data = claim.data(stored.Data)
+		_, err = secrets.Update(ctx, stored, metav1.UpdateOptions{})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("record holder of node %s: %w", node, err)
+	}
+	return nil
+}
+
+func (c *Claim) data(into map[string][]byte) map[string][]byte {
+	if into == nil {
+		into = map[string][]byte{}
+	}
+	delete(into, keyDevice)
+	if c.Device != (wire.Pin{}) {
+		into[keyDevice] = []byte(c.Device.String())
+	}
+	former := make([]string, 0, len(c.Former))
+	for _, device := range c.Former {
+		former = append(former, device.String())
+	}
+	into[keyFormer] = []byte(strings.Join(former, ","))
+	return into
+}
+
+func parseClaim(stored *corev1.Secret) (Claim, error) {
+	node, ok := strings.CutPrefix(stored.Name, nodePrefix)
+	if !ok || stored.Type != NodeType {
+		return Claim{}, fmt.Errorf("secret %s is not a claim of a node name", stored.Name)
+	}
+	claim := Claim{Node: node}
+	var err error
+	if text := string(stored.Data[keyDevice]); text != "" {
+		if claim.Device, err = wire.ParsePin(text); err != nil {
+			return Claim{}, fmt.Errorf("claim of node %s: device: %w", node, err)
+		}
+	}
+	for text := range strings.SplitSeq(string(stored.Data[keyFormer]), ",") {
+		if text == "" {
+			continue
+		}
+		former, err := wire.ParsePin(text)
+		if err != nil {
+			return Claim{}, fmt.Errorf("claim of node %s: former: %w", node, err)
+		}
+		claim.Former = append(claim.Former, former)
+	}
+	return claim, nil
+}

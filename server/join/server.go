@@ -1,0 +1,230 @@
+package join
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/kedge-io/kedge/internal/kubeclient"
+	"github.com/kedge-io/kedge/internal/pki"
+	"github.com/kedge-io/kedge/internal/wire"
+	"github.com/kedge-io/kedge/server/certs"
+)
+
+// maxConcurrent is how many joins and renewals are worked on at a time; more
+// are told to come again. It bounds what strangers can make the API do.
+const maxConcurrent = 64
+
+// Config is what a [Server] is made from. It is not changed.
+type Config struct {
+	// Certs names the server's certificates. They are read when first needed.
+	Certs certs.Paths
+	// Cluster is told to every node that joins.
+	Cluster wire.ClusterConfig
+	// LocalNode is the name of the server's own node; empty when it has none.
+	LocalNode string
+	// Client gives a client for the API with the supervisor's rights. When nil,
+	// one is made from the supervisor's kubeconfig.
+	Client func() (kubernetes.Interface, error)
+	// UserAgent is what that client calls itself.
+	UserAgent string
+	// Now is the clock; nil for the machine's.
+	Now func() time.Time
+}
+
+// Server answers nodes that join and renew. It is safe for concurrent use.
+type Server struct {
+	config Config
+	log    *slog.Logger
+	slots  chan struct{}
+	quiet  *quiet
+
+	mu        sync.Mutex
+	authority *authority
+	client    kubernetes.Interface
+
+	former  atomic.Pointer[map[wire.Pin]struct{}]
+	pending atomic.Pointer[wire.Pin]
+	kick    chan struct{}
+}
+
+// authority is what signing needs, read once.
+type authority struct {
+	serverCA          *x509.Certificate
+	clientCA, kubelet *pki.CA
+	clients           *x509.CertPool
+}
+
+// New returns a server. Nothing is read or started.
+func New(config Config, log *slog.Logger) *Server {
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	s := &Server{
+		config: config, log: log,
+		slots: make(chan struct{}, maxConcurrent),
+		quiet: newQuiet(config.Now),
+		kick:  make(chan struct{}, 1),
+	}
+	if config.Client == nil {
+		s.config.Client = s.supervisorClient
+	}
+	s.former.Store(&map[wire.Pin]struct{}{})
+	return s
+}
+
+func (s *Server) supervisorClient() (kubernetes.Interface, error) {
+	config, err := kubeclient.FromFile(s.config.Certs.SupervisorKubeconfig, s.config.UserAgent)
+	if err != nil {
+		return nil, err
+	}
+	return kubernetes.NewForConfig(config)
+}
+
+// api returns the client, made once.
+func (s *Server) api() (kubernetes.Interface, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.client != nil {
+		return s.client, nil
+	}
+	client, err := s.config.Client()
+	if err != nil {
+		return nil, fmt.Errorf("make a client for the API: %w", err)
+	}
+	s.client = client
+	return client, nil
+}
+
+func (s *Server) stores() (*Tokens, *Nodes, error) {
+	client, err := s.api()
+	if err != nil {
+		return nil, nil, err
+	}
+	return &Tokens{client: client, now: s.config.Now}, &Nodes{client: client, now: s.config.Now}, nil
+}
+
+// signers returns the authorities, read once.
+func (s *Server) signers() (*authority, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.authority != nil {
+		return s.authority, nil
+	}
+	p := s.config.Certs
+	serverCA, err := pki.ReadCert(p.ServerCA.Cert)
+	if err != nil {
+		return nil, err
+	}
+	clientCA, err := pki.ReadCA(p.ClientCA.Cert, p.ClientCA.Key)
+	if err != nil {
+		return nil, err
+	}
+	kubelet, err := pki.ReadCA(p.KubeletCA.Cert, p.KubeletCA.Key)
+	if err != nil {
+		return nil, err
+	}
+	s.authority = &authority{serverCA: serverCA, clientCA: clientCA, kubelet: kubelet, clients: pki.Pool(clientCA.Cert)}
+	return s.authority, nil
+}
+
+// checked is a request whose sender proved every key in it.
+type checked struct {
+	node   string
+	device wire.Pin
+
+	kubeletClient, kubeletServing, proxy, agent *ecdsa.PublicKey
+}
+
+// check verifies a request: its form, the device's signature over all of it,
+// and the possession of each key.
+func (a *authority) check(request *wire.JoinRequest) (checked, error) {
+	bad := func(err error) (checked, error) {
+		return checked{}, refuse(wire.CodeBadRequest, "the join request was refused: %v", err)
+	}
+	if err := request.Check(); err != nil {
+		return bad(err)
+	}
+	device, err := pki.ParsePublicKey(request.DeviceKey)
+	if err != nil {
+		return bad(err)
+	}
+	digest := request.Digest(pki.PinOf(a.serverCA))
+	if !ecdsa.VerifyASN1(device, digest[:], request.Signature) {
+		return bad(errors.New("the device key's signature is wrong"))
+	}
+	c := checked{node: request.Node}
+	if c.device, err = pki.HashPublicKey(device); err != nil {
+		return bad(err)
+	}
+	for _, part := range []struct {
+		der  []byte
+		into **ecdsa.PublicKey
+	}{
+		{request.KubeletClient, &c.kubeletClient}, {request.KubeletServing, &c.kubeletServing},
+		{request.KubeProxy, &c.proxy}, {request.Agent, &c.agent},
+	} {
+		if *part.into, err = pki.CheckRequest(part.der); err != nil {
+			return bad(err)
+		}
+	}
+	return c, nil
+}
+
+// issue signs what a node needs. All names come from here.
+func (s *Server) issue(a *authority, request *wire.JoinRequest, c checked) (*wire.JoinResponse, error) {
+	response := &wire.JoinResponse{ClientCA: pki.EncodeCert(a.clientCA.Cert), Cluster: s.config.Cluster}
+	for _, leaf := range []struct {
+		ca     *pki.CA
+		public *ecdsa.PublicKey
+		names  pki.Names
+		into   *[]byte
+	}{
+		{a.clientCA, c.kubeletClient, pki.NodeClient(c.node, c.device), &response.KubeletClient},
+		{a.kubelet, c.kubeletServing, pki.NodeServing(c.node, request.NodeIPs), &response.KubeletServing},
+		{a.clientCA, c.proxy, pki.ProxyClient(c.device), &response.KubeProxy},
+		{a.clientCA, c.agent, pki.AgentClient(c.node, c.device), &response.Agent},
+	} {
+		cert, err := leaf.ca.Sign(leaf.public, leaf.names, s.config.Now())
+		if err != nil {
+			return nil, err
+		}
+		*leaf.into = pki.EncodeCert(cert)
+	}
+	return response, nil
+}
+
+// IssueLocal issues for the server's own node, without a token and without the
+// API: whoever can call it has the data directory already. The name is recorded
+// as soon as the API answers (see [Server.Component]).
+func (s *Server) IssueLocal(_ context.Context, request wire.JoinRequest) (*wire.JoinResponse, error) {
+	if request.Node != s.config.LocalNode {
+		return nil, refuse(wire.CodeIdentity, "the server's own node is %q, not %q", s.config.LocalNode, request.Node)
+	}
+	a, err := s.signers()
+	if err != nil {
+		return nil, err
+	}
+	c, err := a.check(&request)
+	if err != nil {
+		return nil, err
+	}
+	response, err := s.issue(a, &request, c)
+	if err != nil {
+		return nil, err
+	}
+	s.pending.Store(&c.device)
+	select {
+	case s.kick <- struct{}{}:
+	default:
+	}
+	return response, nil
+}
