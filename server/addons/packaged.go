@@ -1,0 +1,98 @@
+package addons
+
+import (
+	"bytes"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/template"
+
+	"github.com/kedge-io/kedge/internal/fsx"
+	"github.com/kedge-io/kedge/internal/pki"
+	"github.com/kedge-io/kedge/internal/wire"
+)
+
+//go:embed packaged/*.yaml
+var packagedFS embed.FS
+
+// essential manifests cannot be disabled: without them no node works.
+var essential = []string{"rbac"}
+
+// Packaged names the manifests that kedge ships and that --disable takes.
+func Packaged() []string {
+	return slices.DeleteFunc(packagedNames(), func(n string) bool { return slices.Contains(essential, n) })
+}
+
+func packagedNames() []string {
+	entries, err := fs.ReadDir(packagedFS, "packaged")
+	if err != nil {
+		panic(err) // the folder is part of the binary
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, strings.TrimSuffix(e.Name(), ".yaml"))
+	}
+	return names
+}
+
+// values are what the templates in packaged/ may use.
+type values struct {
+	ClusterDNS       netip.Addr
+	AgentGroup       string
+	KubeletClient    string
+	AgentUserPrefix  string
+	ServiceProxyName string
+}
+
+// packagedFile is where the manifest NAME is put below the folder.
+func packagedFile(name string) string { return "kedge-" + name + ".yaml" }
+
+// writePackaged puts the shipped manifests into dir, takes disabled ones away
+// and leaves those with a .skip neighbour alone.
+func writePackaged(dir string, disable []string, v values) error {
+	for _, name := range packagedNames() {
+		path := filepath.Join(dir, packagedFile(name))
+		if slices.Contains(disable, name) {
+			if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return fmt.Errorf("disable manifest %s: %w", name, err)
+			}
+			continue
+		}
+		if _, err := os.Lstat(path + ".skip"); err == nil {
+			continue
+		}
+		raw, err := render(name, v)
+		if err != nil {
+			return err
+		}
+		if _, err := fsx.WriteFileIfChanged(path, raw, 0o600); err != nil {
+			return fmt.Errorf("write manifest %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func render(name string, v values) ([]byte, error) {
+	t, err := template.New(name+".yaml").Option("missingkey=error").ParseFS(packagedFS, "packaged/"+name+".yaml")
+	if err != nil {
+		return nil, fmt.Errorf("packaged manifest %s: %w", name, err)
+	}
+	var b bytes.Buffer
+	if err := t.Execute(&b, v); err != nil {
+		return nil, fmt.Errorf("packaged manifest %s: %w", name, err)
+	}
+	return b.Bytes(), nil
+}
+
+func defaultValues(dns netip.Addr) values {
+	return values{
+		ClusterDNS: dns, AgentGroup: pki.AgentGroup, AgentUserPrefix: pki.AgentClient("", wire.Pin{}).CommonName,
+		KubeletClient: "system:kube-apiserver", ServiceProxyName: "kedge",
+	}
+}
