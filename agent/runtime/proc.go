@@ -232,6 +232,7 @@ func (p *process) end(ctx context.Context, grace time.Duration) error {
 	return p.wait(ctx)
 }
 
+// exists tells whether something is at path, a dangling link included.
 func exists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil || !errors.Is(err, fs.ErrNotExist)

@@ -12,25 +12,28 @@ import (
 // kills.
 const oomScore = -999
 
-// configTemplate is containerd's configuration, version 3. Paths lead through
+// configTemplate is containerd's configuration, version 4. Paths lead through
 // the stable "current" link of the bundle, so that containers made before an
 // upgrade find their runc after it and an upgrade alone does not change the
 // text.
 var configTemplate = template.Must(template.New("config.toml").Funcs(template.FuncMap{"q": strconv.Quote}).Parse(
 	`# Written by kedge at every start: changes here are lost.
 # Put your own settings into files of the folder config.toml.d beside this one.
-version = 3
+version = 4
 root = {{q .Root}}
 state = {{q .State}}
 oom_score = {{.OOMScore}}
 imports = [{{q .Imports}}]
 required_plugins = ["io.containerd.grpc.v1.cri"]
 
-[grpc]
-  address = {{q .Socket}}
-
 [debug]
   level = {{q .LogLevel}}
+
+[plugins."io.containerd.server.v1.grpc"]
+  address = {{q .Socket}}
+
+[plugins."io.containerd.server.v1.ttrpc"]
+  address = {{q .TTRPC}}
 
 [plugins."io.containerd.shim.v1.manager"]
   socket_dir = {{q .ShimSockets}}
@@ -79,13 +82,13 @@ required_plugins = ["io.containerd.grpc.v1.cri"]
 func (c Config) configText() ([]byte, error) {
 	l := c.Layout
 	v := struct {
-		Root, State, Imports, Socket, LogLevel, ShimSockets string
-		Snapshotter, SandboxImage, CertsDir, Bin, CNIConfig string
-		Shim, Runc, RuncState, UnpackPlatform               string
-		OOMScore                                            int
-		RestrictOOMScore, SystemdCgroup                     bool
+		Root, State, Imports, Socket, LogLevel, ShimSockets, TTRPC string
+		Snapshotter, SandboxImage, CertsDir, Bin, CNIConfig        string
+		Shim, Runc, RuncState, UnpackPlatform                      string
+		OOMScore                                                   int
+		RestrictOOMScore, SystemdCgroup                            bool
 	}{
-		Root: l.Containerd(), State: l.ContainerdState(), Imports: c.dropIns(), Socket: l.ContainerdSocket(),
+		Root: l.Containerd(), State: l.ContainerdState(), Imports: c.dropIns(), Socket: l.ContainerdSocket(), TTRPC: l.ContainerdSocket() + ".ttrpc",
 		LogLevel: "warn", ShimSockets: c.shimSockets(), Snapshotter: c.Snapshotter, SandboxImage: c.SandboxImage,
 		CertsDir: c.certsDir(), Bin: l.CurrentBin(), CNIConfig: l.CNIConfig(),
 		Shim: l.CurrentBin() + "/containerd-shim-runc-v2", Runc: l.CurrentBin() + "/runc",
