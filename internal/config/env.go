@@ -11,8 +11,9 @@ import (
 const EnvPrefix = "KEDGE_"
 
 // foreignEnv are the prefixes of variables that other parts of the project
-// read: the install script, the tests, and the process's own re-executions.
-var foreignEnv = []string{EnvPrefix + "INSTALL_", EnvPrefix + "TEST_", EnvPrefix + "INTERNAL_"}
+// read: the install script, the tests (KEDGE_BINARY is the program that they
+// run), and the process's own re-executions.
+var foreignEnv = []string{EnvPrefix + "INSTALL_", EnvPrefix + "TEST_", EnvPrefix + "INTERNAL_", EnvPrefix + "BINARY"}
 
 // EnvName returns the environment variable of the flag called name.
 func EnvName(name string) string {

@@ -11,7 +11,7 @@ import (
 )
 
 // notice heads every page.
-const notice = "<!-- Generated from the commands; change those, then run: go test ./cmd/kedge -run TestReferenceIsCurrent -update -->\n\n"
+const notice = "<!-- Generated from the commands; change those, then run: make docs -->\n\n"
 
 // Pages returns the pages of root's visible commands by file name:
 // "kedge_token_create.md" for kedge token create, and README.md for the index.
