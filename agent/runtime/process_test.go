@@ -120,7 +120,8 @@ func newNode(t *testing.T, snapshotter string) *node {
 	}
 	n.archive(filepath.Join(slot, "images", "pause.tar"), cfg.SandboxImage, "pause")
 	t.Cleanup(func() {
-		for _, left := range Reset(context.Background(), ResetConfig{Config: cfg}) {
+		defer removeTestCgroups(t)
+		for _, left := range Reset(context.Background(), ResetConfig{Config: cfg, CgroupRoot: testCgroup}) {
 			t.Errorf("left over: %v", left)
 		}
 		if t.Failed() || *showLog {
@@ -129,6 +130,20 @@ func newNode(t *testing.T, snapshotter string) *node {
 		}
 	})
 	return n
+}
+
+func removeTestCgroups(t *testing.T) {
+	for _, mount := range cgroupMounts() {
+		dir := filepath.Join(mount, testCgroup)
+		if exists(filepath.Join(dir, "kubepods")) {
+			t.Errorf("reset left %s/kubepods", dir)
+		}
+		for _, d := range cgroupTree(dir) {
+			if err := removeCgroup(d); err != nil {
+				t.Errorf("%s: %v", d, err)
+			}
+		}
+	}
 }
 
 func copyFile(t *testing.T, from, to string) {
@@ -149,6 +164,9 @@ func copyFile(t *testing.T, from, to string) {
 		t.Fatal(err)
 	}
 }
+
+// testCgroup stands for the cgroup root of a host in the laboratory.
+const testCgroup = "/kedge-runtime-test"
 
 const busybox = "/usr/bin/busybox"
 
@@ -262,7 +280,7 @@ func (n *node) pod(name, image string) int {
 		Metadata:     &cri.PodSandboxMetadata{Name: name, Uid: "0000-" + name, Namespace: "test"},
 		LogDirectory: filepath.Join(n.cfg.Layout.PodLogs(), "test_"+name+"_0000-"+name),
 		Linux: &cri.LinuxPodSandboxConfig{
-			CgroupParent: "/kedge-runtime-test/pod" + name,
+			CgroupParent: testCgroup + "/kubepods/besteffort/pod0000-" + name,
 			SecurityContext: &cri.LinuxSandboxSecurityContext{
 				NamespaceOptions: &cri.NamespaceOption{Network: cri.NamespaceMode_NODE},
 			},
@@ -336,7 +354,7 @@ func TestContainerdAndContainersOutliveKilledDaemon(t *testing.T) {
 				t.Error("adoption ended a container")
 			}
 			n.kill9(second)
-			for _, left := range Reset(t.Context(), ResetConfig{Config: n.cfg}) {
+			for _, left := range Reset(t.Context(), ResetConfig{Config: n.cfg, CgroupRoot: testCgroup}) {
 				t.Errorf("left over: %v", left)
 			}
 			for what, p := range map[string]int{"containerd": pid, "container by hand": foreign, "pod": own} {
@@ -360,7 +378,7 @@ func assertNothingMounted(t *testing.T, cfg Config) {
 			t.Errorf("still mounted: %s", line)
 		}
 	}
-	for _, dir := range []string{cfg.Layout.ContainerdState(), cfg.Layout.Containerd()} {
+	for _, dir := range []string{cfg.Layout.ContainerdState(), cfg.Layout.Containerd(), runcDefaultRoot + "/by-hand"} {
 		if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("%s is still there", dir)
 		}

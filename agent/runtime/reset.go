@@ -70,22 +70,26 @@ func Reset(ctx context.Context, cfg ResetConfig) []Leftover {
 	r.unmountAll()
 	r.removeCgroups()
 	r.removeLogs()
+	r.removeRuncStates()
 	l := cfg.Layout
 	r.removeTree(l.ContainerdState())
 	r.removeTree(l.Containerd())
 	if err := os.Remove(cfg.recordFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
 		r.left("folder", cfg.recordFile(), err)
 	}
+	_ = os.Remove(l.RunDir) // only if nothing else is in it
 	return r.leftovers
 }
 
 // reset is one run of Reset.
 type reset struct {
-	cfg       ResetConfig
-	proc      procFS
-	uids      map[string]bool // pods that kubelet knew
-	cgroups   []cgroupRef     // where containers were
-	leftovers []Leftover
+	cfg     ResetConfig
+	proc    procFS
+	uids    map[string]bool // pods that kubelet knew
+	cgroups []cgroupRef     // where containers were
+	// runcStates are folders of hand-made containers outside our own.
+	runcStates []string
+	leftovers  []Leftover
 }
 
 func (r *reset) left(what, where string, err error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,6 +16,9 @@ import (
 const (
 	killRounds = 5 // a program may fork between look and kill
 	killWait   = 5 * time.Second
+
+	// runcDefaultRoot is the shim's default (pkg/process of the runc shim).
+	runcDefaultRoot = "/run/containerd/runc"
 )
 
 // isShim tells by the facts, not by the name: the program lies in a slot of
@@ -28,8 +32,7 @@ func isShim(exe string, args []string, slots, socket string) bool {
 	if len(parts) != 3 || parts[1] != "bin" {
 		return false
 	}
-	i := slices.Index(args, "-address")
-	return i > 0 && i+1 < len(args) && args[i+1] == socket
+	return after(args, "-address") == socket
 }
 
 // killAll ends shims, everything below them and what is left in the cgroups of
@@ -78,6 +81,7 @@ func (r *reset) targets() map[int]uint64 {
 			continue
 		}
 		out[pid] = stats[pid].Start
+		r.noteRuncState(r.proc.cmdline(pid))
 		r.noteBelow(pid, children, stats, out)
 	}
 	for _, pid := range r.podProcesses() {
@@ -86,6 +90,43 @@ func (r *reset) targets() map[int]uint64 {
 		}
 	}
 	return out
+}
+
+// noteRuncState remembers where runc keeps a container that was made without
+// our runtime options, as ctr does: in runc's default folder, by namespace and
+// id. It is not ours alone, but the id in it is: runc refuses to use one twice.
+func (r *reset) noteRuncState(args []string) {
+	ns, id := after(args, "-namespace"), after(args, "-id")
+	if ns == "" || id == "" || strings.ContainsAny(ns+id, "/") {
+		return
+	}
+	if dir := filepath.Join(runcDefaultRoot, ns, id); exists(dir) && !slices.Contains(r.runcStates, dir) {
+		r.runcStates = append(r.runcStates, dir)
+	}
+}
+
+// removeRuncStates removes what noteRuncState found, and folders that are
+// empty then.
+func (r *reset) removeRuncStates() {
+	for _, dir := range r.runcStates {
+		if err := os.RemoveAll(dir); err != nil {
+			r.left("folder", dir, err)
+		}
+		for p := filepath.Dir(dir); p != "/run"; p = filepath.Dir(p) {
+			if os.Remove(p) != nil {
+				break
+			}
+		}
+	}
+}
+
+// after returns the argument that follows name.
+func after(args []string, name string) string {
+	i := slices.Index(args, name)
+	if i < 0 || i+1 >= len(args) {
+		return ""
+	}
+	return args[i+1]
 }
 
 // tree reads all live processes once.
