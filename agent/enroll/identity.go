@@ -1,0 +1,243 @@
+package enroll
+
+import (
+	"crypto/ecdsa"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/kedge-io/kedge/internal/fsx"
+	"github.com/kedge-io/kedge/internal/kubeclient"
+	"github.com/kedge-io/kedge/internal/pki"
+	"github.com/kedge-io/kedge/internal/wire"
+)
+
+// Record is what enroll.json says about a joined node.
+type Record struct {
+	Node    string             `json:"node"`
+	Pin     string             `json:"serverCA"`
+	NodeIPs []netip.Addr       `json:"nodeIPs,omitempty"`
+	Cluster wire.ClusterConfig `json:"cluster"`
+}
+
+// keys are the node's private keys.
+type keys struct {
+	device, kubeletClient, kubeletServing, proxy, agent *ecdsa.PrivateKey
+}
+
+type keyFile struct {
+	key  **ecdsa.PrivateKey
+	path string
+}
+
+func (k *keys) files(f Files) []keyFile {
+	return []keyFile{
+		{&k.device, f.DeviceKey}, {&k.kubeletClient, f.KubeletClientKey},
+		{&k.kubeletServing, f.KubeletServingKey}, {&k.proxy, f.ProxyKey}, {&k.agent, f.AgentKey},
+	}
+}
+
+// prepareKeys reads the keys that are there and makes the others in memory. A
+// damaged key is made again, except the device's, which is who the machine is.
+func prepareKeys(f Files) (*keys, error) {
+	k := &keys{}
+	for _, file := range k.files(f) {
+		key, err := pki.ReadKey(file.path)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && file.path == f.DeviceKey {
+			return nil, fmt.Errorf("%w: restore it, or start over with kedge reset and, on the server, kedge node replace", err)
+		}
+		if err != nil {
+			if key, err = pki.NewKey(); err != nil {
+				return nil, err
+			}
+		}
+		*file.key = key
+	}
+	return k, nil
+}
+
+// request asks for everything the node needs.
+func (k *keys) request(node string, ips []netip.Addr, server wire.Pin) (wire.JoinRequest, error) {
+	request := wire.JoinRequest{Node: node, NodeIPs: ips}
+	var err error
+	if request.DeviceKey, err = x509.MarshalPKIXPublicKey(&k.device.PublicKey); err != nil {
+		return request, fmt.Errorf("encode device key: %w", err)
+	}
+	for _, part := range []struct {
+		into *[]byte
+		key  *ecdsa.PrivateKey
+	}{
+		{&request.KubeletClient, k.kubeletClient}, {&request.KubeletServing, k.kubeletServing},
+		{&request.KubeProxy, k.proxy}, {&request.Agent, k.agent},
+	} {
+		if *part.into, err = pki.NewRequest(part.key, node); err != nil {
+			return request, err
+		}
+	}
+	digest := request.Digest(server)
+	if request.Signature, err = ecdsa.SignASN1(rand.Reader, k.device, digest[:]); err != nil {
+		return request, fmt.Errorf("sign join request: %w", err)
+	}
+	return request, nil
+}
+
+type certFile struct {
+	pem  []byte
+	path string
+	key  *ecdsa.PrivateKey
+}
+
+// save writes an answer: keys, then certificates, then kubeconfigs, then the
+// record that makes them count.
+func (e *Enroll) save(k *keys, serverCA *x509.Certificate, response *wire.JoinResponse) error {
+	f := e.files
+	certs := []certFile{
+		{response.KubeletClient, f.KubeletClientCert, k.kubeletClient},
+		{response.KubeletServing, f.KubeletServingCert, k.kubeletServing},
+		{response.KubeProxy, f.ProxyCert, k.proxy},
+		{response.Agent, f.AgentCert, k.agent},
+	}
+	// Look at all of it before the first file is touched.
+	for _, c := range certs {
+		parsed, err := pki.ParseCerts(c.pem)
+		if err != nil {
+			return fmt.Errorf("read issued certificate for %s: %w", c.path, err)
+		}
+		if !pki.SameKey(parsed[0], c.key) {
+			return fmt.Errorf("the server's certificate for %s is for another key", c.path)
+		}
+	}
+	if _, err := pki.ParseCerts(response.ClientCA); err != nil {
+		return fmt.Errorf("read client authority: %w", err)
+	}
+	if err := makePrivate(e.config.Layout.AgentTLS()); err != nil {
+		return err
+	}
+	for _, file := range k.files(f) {
+		text, err := pki.EncodeKey(*file.key)
+		if err != nil {
+			return err
+		}
+		if _, err := fsx.WriteFileIfChanged(file.path, text, 0o600); err != nil {
+			return err
+		}
+	}
+	certs = append(certs, certFile{pem: pki.EncodeCert(serverCA), path: f.ServerCA}, certFile{pem: response.ClientCA, path: f.ClientCA})
+	for _, c := range certs {
+		if _, err := fsx.WriteFileIfChanged(c.path, c.pem, 0o644); err != nil {
+			return err
+		}
+	}
+	if err := e.writeKubeconfigs(); err != nil {
+		return err
+	}
+	record := Record{Node: e.config.NodeName, Pin: pki.PinOf(serverCA).String(), NodeIPs: e.config.NodeIPs, Cluster: response.Cluster}
+	text, err := json.MarshalIndent(record, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", f.Record, err)
+	}
+	_, err = fsx.WriteFileIfChanged(f.Record, append(text, '\n'), 0o600)
+	return err
+}
+
+func makePrivate(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make folder for keys: %w", err)
+	}
+	if err := os.Chmod(dir, 0o700); err != nil {
+		return fmt.Errorf("close folder for keys: %w", err)
+	}
+	return nil
+}
+
+func (e *Enroll) writeKubeconfigs() error {
+	f := e.files
+	for _, k := range []struct{ path, user, cert, key string }{
+		{f.KubeletConfig, "kubelet", f.KubeletClientCert, f.KubeletClientKey},
+		{f.ProxyConfig, "kube-proxy", f.ProxyCert, f.ProxyKey},
+		{f.AgentConfig, "kedge-agent", f.AgentCert, f.AgentKey},
+	} {
+		config := kubeclient.Kubeconfig{Server: e.config.endpoint(), User: k.user, CAFile: f.ServerCA, CertFile: k.cert, KeyFile: k.key}
+		if _, err := config.Write(k.path, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// errNotEnrolled tells that a join is needed; it wraps the reason.
+var errNotEnrolled = errors.New("not joined yet")
+
+// load reads what is on disk. It gives errNotEnrolled when something is missing
+// or broken that joining again mends. Whether the certificates have expired is
+// for the caller.
+func load(f Files) (*Record, *x509.Certificate, []*x509.Certificate, error) {
+	text, err := os.ReadFile(f.Record)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, nil, nil, errNotEnrolled
+		}
+		return nil, nil, nil, fmt.Errorf("read the node's record: %w", err)
+	}
+	var record Record
+	if err := json.Unmarshal(text, &record); err != nil {
+		return nil, nil, nil, fmt.Errorf("%w: %s: %w", errNotEnrolled, f.Record, err)
+	}
+	serverCA, err := pki.ReadCert(f.ServerCA)
+	if err != nil {
+		return nil, nil, nil, fmt.Errorf("%w: %w", errNotEnrolled, err)
+	}
+	if pki.PinOf(serverCA).String() != record.Pin {
+		return nil, nil, nil, fmt.Errorf("%w: %s is not the authority that the node joined", errNotEnrolled, f.ServerCA)
+	}
+	if _, err := pki.ReadCert(f.ClientCA); err != nil {
+		return nil, nil, nil, fmt.Errorf("%w: %w", errNotEnrolled, err)
+	}
+	var certs []*x509.Certificate
+	for _, pair := range [][2]string{
+		{f.KubeletClientCert, f.KubeletClientKey}, {f.KubeletServingCert, f.KubeletServingKey},
+		{f.ProxyCert, f.ProxyKey}, {f.AgentCert, f.AgentKey},
+	} {
+		cert, err := pki.ReadCert(pair[0])
+		if err != nil {
+			return nil, nil, nil, fmt.Errorf("%w: %w", errNotEnrolled, err)
+		}
+		key, err := pki.ReadKey(pair[1])
+		if err != nil {
+			return nil, nil, nil, fmt.Errorf("%w: %w", errNotEnrolled, err)
+		}
+		if !pki.SameKey(cert, key) {
+			return nil, nil, nil, fmt.Errorf("%w: %s does not belong to %s", errNotEnrolled, pair[0], pair[1])
+		}
+		certs = append(certs, cert)
+	}
+	return &record, serverCA, certs, nil
+}
+
+// renewAt returns when the first of the certificates is due, and ends when the
+// first of them ends.
+func span(certs []*x509.Certificate) (renewAt, end time.Time) {
+	for i, cert := range certs {
+		if at := pki.RenewAt(cert); i == 0 || at.Before(renewAt) {
+			renewAt = at
+		}
+		if i == 0 || cert.NotAfter.Before(end) {
+			end = cert.NotAfter
+		}
+	}
+	return renewAt, end
+}
+
+func sameAddresses(a, b []netip.Addr) bool {
+	a, b = slices.Clone(a), slices.Clone(b)
+	slices.SortFunc(a, netip.Addr.Compare)
+	slices.SortFunc(b, netip.Addr.Compare)
+	return slices.Equal(a, b)
+}
