@@ -300,6 +300,10 @@ func (h *Host) WriteFile(path string, data []byte, perm os.FileMode) error {
 	return os.WriteFile(p, data, perm)
 }
 
+// OnDisk is where the machine sees a path below one of the host's kept directories, also without
+// power.
+func (h *Host) OnDisk(path string) string { return filepath.Join(h.Dir(), "disk", path) }
+
 // Path is where the machine sees the host's path. It is valid while the host has power. Absolute
 // symbolic links on the way are followed in the machine's own tree.
 func (h *Host) Path(path string) string {

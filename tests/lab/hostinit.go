@@ -22,15 +22,19 @@ type hostConfig struct {
 	Search     string
 }
 
-// overlaid directories are the machine's own to read and the host's own to write. Their upper
-// layers are in memory.
+// overlaid directories are the machine's own to read and the host's own to write.
 var overlaid = []string{"/etc", "/opt", "/usr/local", "/usr/libexec", "/var/lib", "/var/log", "/var/cache"}
 
-// kept directories are on the machine's disk and outlive a PowerOff.
-var kept = []string{
+// absent are places of the machine's own cluster software, should it have any: a host starts
+// without them.
+var absent = []string{
 	"/etc/kedge", "/etc/cni", "/opt/cni", "/var/lib/kedge", "/var/lib/kubelet", "/var/lib/cni",
-	"/var/lib/containerd", "/var/log/pods", "/var/log/containers", "/usr/local/bin",
+	"/var/lib/containerd", "/var/log/pods", "/var/log/containers",
 }
+
+// kept directories are plain ones on the machine's disk. An overlay cannot carry the overlays of
+// containers, and a program can be shared by a hard link.
+var kept = []string{"/var/lib/kedge", "/usr/local/bin"}
 
 // Descriptors that PID 1 of a host inherits.
 const (
@@ -96,24 +100,29 @@ func (c hostConfig) mountAll() error {
 
 // overlays gives the host its own writable copy of the machine's system directories.
 func (c hostConfig) overlays() error {
-	upper := filepath.Join(c.Dir, "upper")
-	if err := os.MkdirAll(upper, 0o755); err != nil {
-		return err
-	}
-	if err := unix.Mount("lab", upper, "tmpfs", 0, "mode=0755"); err != nil {
-		return fmt.Errorf("mount %s: %w", upper, err)
-	}
+	first := false
 	for _, dir := range overlaid {
 		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 			continue
 		}
-		u, w := filepath.Join(upper, dir, "u"), filepath.Join(upper, dir, "w")
+		u, w := filepath.Join(c.Dir, "upper", dir), filepath.Join(c.Dir, "work", dir)
+		if _, err := os.Stat(u); err != nil {
+			first = true
+		}
 		if err := errors.Join(os.MkdirAll(u, 0o755), os.MkdirAll(w, 0o755)); err != nil {
 			return err
 		}
 		options := "lowerdir=" + dir + ",upperdir=" + u + ",workdir=" + w
 		if err := unix.Mount("lab", dir, "overlay", 0, options); err != nil {
 			return fmt.Errorf("mount overlay on %s: %w", dir, err)
+		}
+	}
+	if !first {
+		return nil
+	}
+	for _, dir := range absent {
+		if err := os.RemoveAll(dir); err != nil {
+			return err
 		}
 	}
 	return nil

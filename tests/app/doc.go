@@ -1,0 +1,26 @@
+// Command app is what the scenarios run in their pods: one static program that
+// is a small HTTP server and, called by other names, the few tools that
+// kubectl needs inside a container.
+//
+//	app [-listen :8080] [-dir /data]   serve (the default)
+//	echo                               copy standard input to standard output, line by line
+//	sleep                              do nothing until a signal comes
+//	fill FILE BYTES                    write a reproducible file
+//	sum FILE                           print its SHA-256
+//	get URL                            print the body of an HTTP response
+//	tar, test                          what kubectl cp calls
+//
+// The server answers
+//
+//	/               "ok"
+//	/hostname       the name of the pod
+//	/bytes/N        N reproducible bytes, their SHA-256 in the header X-Sum
+//	/dns?name=N     the addresses of N
+//	/get?url=U      the body behind U, fetched from inside the pod
+//	POST /count     adds one to a counter on disk, synced before the answer
+//	GET /count      the counter
+//	/instance       a number that is new with every start of the program
+//	/log?line=L     prints L to standard output
+//
+// It uses the standard library only.
+package main

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+func main() {
+	name, args := filepath.Base(os.Args[0]), os.Args[1:]
+	if name == "app" && len(args) > 0 && tools[args[0]] != nil {
+		name, args = args[0], args[1:]
+	}
+	tool, ok := tools[name]
+	if !ok {
+		tool = serve
+	}
+	if err := tool(args); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+		os.Exit(1)
+	}
+}
+
+// tools are the other names of the program.
+var tools = map[string]func(args []string) error{
+	"echo": echo, "sleep": wait, "fill": fill, "sum": sum, "get": get, "tar": tarMain, "test": testMain,
+}
+
+// stopped ends with SIGTERM or SIGINT.
+func stopped() (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+}
+
+func serve(args []string) error {
+	flags := flag.NewFlagSet("app", flag.ContinueOnError)
+	listen := flags.String("listen", ":8080", "address to serve on")
+	dir := flags.String("dir", "/data", "directory of the counter")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	ctx, cancel := stopped()
+	defer cancel()
+	server := &http.Server{Addr: *listen, Handler: newServer(*dir), ReadHeaderTimeout: 10 * time.Second}
+	context.AfterFunc(ctx, func() { _ = server.Close() })
+	fmt.Println("serving on", *listen)
+	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// echo answers each line with "echo: " and the line.
+func echo([]string) error {
+	in := bufio.NewScanner(os.Stdin)
+	for in.Scan() {
+		fmt.Println("echo:", in.Text())
+	}
+	if err := in.Err(); err != nil {
+		return err
+	}
+	return wait(nil)
+}
+
+func wait([]string) error {
+	ctx, cancel := stopped()
+	defer cancel()
+	<-ctx.Done()
+	return nil
+}
+
+func fill(args []string) error {
+	if len(args) != 2 {
+		return errors.New("want FILE BYTES")
+	}
+	n, err := strconv.ParseInt(args[1], 10, 64)
+	if err != nil {
+		return err
+	}
+	f, err := os.Create(args[0])
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, reproducible(n))
+	return errors.Join(err, f.Close())
+}
+
+func sum(args []string) error {
+	if len(args) != 1 {
+		return errors.New("want FILE")
+	}
+	f, err := os.Open(args[0])
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return err
+	}
+	fmt.Printf("%x\n", h.Sum(nil))
+	return nil
+}
+
+func get(args []string) error {
+	if len(args) != 1 {
+		return errors.New("want URL")
+	}
+	return fetch(context.Background(), args[0], os.Stdout)
+}
+
+// fetch writes the body behind url; any status but 200 is an error.
+func fetch(ctx context.Context, url string, w io.Writer) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	// A new connection each time, so that every request is balanced afresh.
+	req.Close = true
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", url, resp.Status)
+	}
+	_, err = io.Copy(w, resp.Body)
+	return err
+}
