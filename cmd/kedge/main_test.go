@@ -108,6 +108,16 @@ func TestWrongCommandLinesAreExplained(t *testing.T) {
 	}
 }
 
+func TestAWrongSecretOnTheCommandLineIsNotRepeated(t *testing.T) {
+	cmd := &cobra.Command{Use: "agent"}
+	cmd.Flags().Int("token", 0, "a secret of a type that refuses words")
+	config.MarkSecret(cmd.Flags(), "token")
+	err := explainFlag(cmd, cmd.ParseFlags([]string{"--token=hunter2"}))
+	if strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "--token (not shown)") {
+		t.Error(err)
+	}
+}
+
 func TestFirstSignalCancelsAndSecondEnds(t *testing.T) {
 	ended := make(chan int, 1)
 	ctx, interrupted := signalContext(func(code int) { ended <- code })

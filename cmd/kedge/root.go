@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -53,6 +54,7 @@ func refuseStrangers(c *cobra.Command) {
 	if !c.HasSubCommands() || c.Runnable() {
 		return
 	}
+	c.DisableFlagsInUseLine = true
 	c.Args = cobra.ArbitraryArgs
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if len(args) == 0 {
@@ -71,8 +73,13 @@ func refuseStrangers(c *cobra.Command) {
 	}
 }
 
-// explainFlag adds the nearest flag to cobra's error about an unknown one.
+// explainFlag adds the nearest flag to cobra's error about an unknown one, and
+// takes the value out of an error about a secret one.
 func explainFlag(c *cobra.Command, err error) error {
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &invalid) && config.IsSecret(invalid.GetFlag()) {
+		return fmt.Errorf("the value of --%s (not shown) is not usable: see %q", invalid.GetFlag().Name, c.CommandPath()+" --help")
+	}
 	name, ok := strings.CutPrefix(err.Error(), "unknown flag: --")
 	if !ok {
 		return fmt.Errorf("%w: see %q", err, c.CommandPath()+" --help")

@@ -13,8 +13,8 @@ import (
 var Formats = []string{"table", "yaml", "json"}
 
 // Write prints the values in one of Formats. The YAML form is itself a
-// configuration file, with the origins as comments; masked secrets are
-// commented out there, so that it cannot be used by mistake.
+// configuration file, with the origins as comments; masked secrets and the name
+// of the file are commented out, so that it is accepted as it stands.
 func (r *Resolved) Write(w io.Writer, format string) error {
 	switch format {
 	case "table":
@@ -53,7 +53,7 @@ func (r *Resolved) writeYAML(w io.Writer) error {
 			return fmt.Errorf("encode %s: %w", v.Key, err)
 		}
 		comment := ""
-		if v.Secret && v.Value != "" {
+		if (v.Secret && v.Value != "") || v.Key == FileFlag {
 			comment = "# "
 		}
 		if _, err := fmt.Fprintf(w, "%s%s: %s # %s\n", comment, v.Key, trimNewline(text), v.Origin); err != nil {

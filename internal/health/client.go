@@ -14,7 +14,7 @@ import (
 )
 
 // ErrNotRunning says that no daemon answers on a socket.
-var ErrNotRunning = errors.New("kedge is not running")
+var ErrNotRunning = errors.New("no daemon is running")
 
 // fetchTimeout bounds one question to a daemon on the same host.
 const fetchTimeout = 5 * time.Second
