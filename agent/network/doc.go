@@ -1,0 +1,23 @@
+// Package network is the pod network of one node.
+//
+// It owns the bridge kedge0, the nftables table inet kedge-net, the routes of
+// protocol [RouteProtocol], the iptables chain KEDGE-FORWARD (only on hosts
+// whose FORWARD policy is DROP) and the CNI configuration 10-kedge.conflist. It
+// must not touch rules, routes and links of anybody else, and it must not know
+// how traffic crosses NAT: nodes that share no subnet get an unreachable route,
+// so that pod addresses never leave by the default route.
+//
+// The work follows model, plan, apply, observe: [Facts] are what is known of
+// the node and its peers, [NewPlan] turns them into a value without I/O, a
+// kernel applies the plan and reads it back.
+//
+// Pods of one node are isolated ports of the bridge and reach each other
+// through the host, which answers ARP for them (proxy_arp_pvlan). So replies
+// of a Service's endpoint on the same node pass the host again and are
+// translated back without br_netfilter, whose switch is global to the host and
+// whose module edge kernels often lack.
+//
+// IPv4 only. Everything stays in place when the process ends, is adopted at the
+// next start, and [RemoveAll] takes it away without running state. Start
+// reading in plan.go.
+package network

@@ -1,0 +1,109 @@
+package network
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+)
+
+func prefixOf(n *net.IPNet) (netip.Prefix, bool) {
+	if n == nil {
+		return netip.Prefix{}, false
+	}
+	addr, ok := netip.AddrFromSlice(n.IP)
+	bits, _ := n.Mask.Size()
+	return netip.PrefixFrom(addr.Unmap(), bits), ok
+}
+
+func ipNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}
+
+// ensureBridge makes or adopts the bridge with exactly the wanted address.
+func ensureBridge(want Bridge) error {
+	link, err := netlink.LinkByName(want.Name)
+	if errors.As(err, &netlink.LinkNotFoundError{}) {
+		attrs := netlink.NewLinkAttrs()
+		attrs.Name, attrs.MTU, attrs.HardwareAddr = want.Name, want.MTU, want.MAC
+		if err := netlink.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}); err != nil {
+			return fmt.Errorf("making bridge %s: %w", want.Name, err)
+		}
+		link, err = netlink.LinkByName(want.Name)
+	}
+	if err != nil {
+		return fmt.Errorf("looking for bridge %s: %w", want.Name, err)
+	}
+	if link.Type() != "bridge" {
+		return fmt.Errorf("link %s is a %s that somebody else made, and the pod network needs the name: remove it with \"ip link delete %s\"", want.Name, link.Type(), want.Name)
+	}
+	if !bytes.Equal(link.Attrs().HardwareAddr, want.MAC) {
+		if err := netlink.LinkSetHardwareAddr(link, want.MAC); err != nil {
+			return fmt.Errorf("setting the address of bridge %s: %w", want.Name, err)
+		}
+	}
+	if link.Attrs().MTU != want.MTU {
+		if err := netlink.LinkSetMTU(link, want.MTU); err != nil {
+			return fmt.Errorf("setting the MTU of bridge %s to %d: %w", want.Name, want.MTU, err)
+		}
+	}
+	if err := ensureAddress(link, want.Address); err != nil {
+		return err
+	}
+	if err := netlink.LinkSetUp(link); err != nil {
+		return fmt.Errorf("bringing up bridge %s: %w", want.Name, err)
+	}
+	return nil
+}
+
+func ensureAddress(link netlink.Link, want netip.Prefix) error {
+	addrs, err := netlink.AddrList(link, netlink.FAMILY_V4)
+	if err != nil {
+		return fmt.Errorf("listing the addresses of %s: %w", link.Attrs().Name, err)
+	}
+	found := false
+	for _, a := range addrs {
+		have, _ := prefixOf(a.IPNet)
+		if have == want {
+			found = true
+			continue
+		}
+		if err := netlink.AddrDel(link, &a); err != nil {
+			return fmt.Errorf("removing the former address %s of %s: %w", have, link.Attrs().Name, err)
+		}
+	}
+	if found {
+		return nil
+	}
+	if err := netlink.AddrAdd(link, &netlink.Addr{IPNet: ipNet(want)}); err != nil {
+		return fmt.Errorf("giving %s the address %s: %w", link.Attrs().Name, want, err)
+	}
+	return nil
+}
+
+// removeLinks deletes the pods' links and the bridge.
+func removeLinks() error {
+	bridge, err := netlink.LinkByName(BridgeName)
+	if errors.As(err, &netlink.LinkNotFoundError{}) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("looking for bridge %s: %w", BridgeName, err)
+	}
+	links, err := netlink.LinkList()
+	if err != nil {
+		return fmt.Errorf("listing the ports of bridge %s: %w", BridgeName, err)
+	}
+	var errs []error
+	for _, link := range links {
+		// Only veths are the CNI plugin's; another port was put there by a
+		// person and merely loses its master.
+		if link.Attrs().MasterIndex == bridge.Attrs().Index && link.Type() == "veth" {
+			errs = append(errs, netlink.LinkDel(link))
+		}
+	}
+	return errors.Join(append(errs, netlink.LinkDel(bridge))...)
+}

@@ -1,0 +1,141 @@
+package network
+
+import (
+	"cmp"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+const (
+	// BridgeName is the link that all pods of the node hang on.
+	BridgeName = "kedge0"
+	// RouteProtocol marks the routes of this package (rtm_protocol, "k" in
+	// ASCII; unassigned in the kernel's rtnetlink.h and in iproute2's
+	// rt_protos).
+	RouteProtocol = 107
+
+	// A person's own route to the same range has a lower metric and wins.
+	peerMetric = 107
+	// Last of all routes to the cluster's range.
+	guardMetric = 1 << 30
+
+	defaultMTU = 1500
+)
+
+// Plan is the whole wanted state of the pod network, free of I/O. Its String is
+// stable and complete.
+type Plan struct {
+	Bridge   Bridge
+	Sysctls  []Sysctl
+	Ruleset  string // text between the braces of table inet kedge-net
+	Forward  netip.Prefix
+	Routes   []Route
+	Conflist []byte
+	// Relayed names the peers that share no subnet with this node.
+	Relayed []string
+}
+
+// Bridge is the wanted pod bridge.
+type Bridge struct {
+	Name    string
+	Address netip.Prefix // the pods' gateway
+	MAC     net.HardwareAddr
+	MTU     int // bytes
+}
+
+// Sysctl is a file below /proc/sys and its wanted value.
+type Sysctl struct{ Path, Value string }
+
+// Route is one route of protocol RouteProtocol in the main table. Without a
+// gateway it answers "unreachable".
+type Route struct {
+	Destination netip.Prefix
+	Gateway     netip.Addr
+	Link        string
+	Metric      int
+}
+
+func (r Route) String() string {
+	if !r.Gateway.IsValid() {
+		return fmt.Sprintf("unreachable %s metric %d", r.Destination, r.Metric)
+	}
+	return fmt.Sprintf("%s via %s dev %s metric %d", r.Destination, r.Gateway, r.Link, r.Metric)
+}
+
+// NewPlan computes the wanted state. It fails when the node's pod range is no
+// IPv4 range inside the cluster's.
+func NewPlan(cfg Config, f Facts) (Plan, error) {
+	pods := f.PodCIDR.Masked()
+	if !pods.IsValid() || !pods.Addr().Is4() || pods.Bits() > 30 {
+		return Plan{}, fmt.Errorf("node %s has pod range %q: an IPv4 range of at least 4 addresses is needed", cfg.NodeName, f.PodCIDR)
+	}
+	if !cfg.ClusterCIDR.Contains(pods.Addr()) || pods.Bits() < cfg.ClusterCIDR.Bits() {
+		return Plan{}, fmt.Errorf("node %s has pod range %s outside of cluster-cidr %s: give this node the servers' cluster-cidr", cfg.NodeName, pods, cfg.ClusterCIDR)
+	}
+	gateway := pods.Addr().Next()
+	mtu := cmp.Or(f.MTU, defaultMTU)
+	p := Plan{
+		Bridge: Bridge{
+			Name:    BridgeName,
+			Address: netip.PrefixFrom(gateway, pods.Bits()),
+			// Fixed, as a bridge otherwise takes the lowest address of its
+			// ports and changes it under the pods' ARP caches.
+			MAC: append(net.HardwareAddr{0x0a, 0x58}, gateway.AsSlice()...),
+			MTU: mtu,
+		},
+		Sysctls: []Sysctl{
+			{"net/ipv4/ip_forward", "1"},
+			{"net/ipv4/conf/" + BridgeName + "/proxy_arp_pvlan", "1"},
+		},
+		Ruleset: ruleset(pods, cfg.ClusterCIDR.Masked()),
+		Forward: cfg.ClusterCIDR.Masked(),
+	}
+	p.Routes, p.Relayed = routes(cfg.ClusterCIDR.Masked(), f)
+	var err error
+	p.Conflist, err = conflist(cfg, pods, gateway, mtu)
+	return p, err
+}
+
+func routes(cluster netip.Prefix, f Facts) (routes []Route, relayed []string) {
+	for _, peer := range f.Peers {
+		if !peer.PodCIDR.IsValid() || !peer.PodCIDR.Addr().Is4() || !cluster.Contains(peer.PodCIDR.Addr()) || peer.PodCIDR.Overlaps(f.PodCIDR) {
+			continue
+		}
+		link, ok := onLink(f.Uplinks, peer.Address)
+		if !ok {
+			relayed = append(relayed, peer.Name)
+			continue
+		}
+		routes = append(routes, Route{Destination: peer.PodCIDR.Masked(), Gateway: peer.Address, Link: link, Metric: peerMetric})
+	}
+	routes = append(routes, Route{Destination: cluster, Metric: guardMetric})
+	slices.SortFunc(routes, func(a, b Route) int { return strings.Compare(a.String(), b.String()) })
+	slices.Sort(relayed)
+	// Two nodes with one range are a mistake of the cluster; one route is
+	// kept so that the kernel is not asked for both in turn.
+	return slices.CompactFunc(routes, func(a, b Route) bool {
+		return a.Destination == b.Destination && a.Metric == b.Metric
+	}), relayed
+}
+
+// String is the plan as text for people, golden files and comparison.
+func (p Plan) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "link %s type bridge address %s mtu %d inet %s\n", p.Bridge.Name, p.Bridge.MAC, p.Bridge.MTU, p.Bridge.Address)
+	for _, s := range p.Sysctls {
+		fmt.Fprintf(&b, "sysctl %s = %s\n", s.Path, s.Value)
+	}
+	for _, r := range p.Routes {
+		fmt.Fprintf(&b, "route %s proto %d\n", r, RouteProtocol)
+	}
+	for _, name := range p.Relayed {
+		fmt.Fprintf(&b, "relayed %s\n", name)
+	}
+	fmt.Fprintf(&b, "forward accept %s where the policy is drop\n", p.Forward)
+	fmt.Fprintf(&b, "%s {\n%s}\n", tableNet, p.Ruleset)
+	fmt.Fprintf(&b, "conflist\n%s", p.Conflist)
+	return b.String()
+}
