@@ -1,0 +1,408 @@
+package enroll
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/kedge-io/kedge/internal/kubeclient"
+	"github.com/kedge-io/kedge/internal/paths"
+	"github.com/kedge-io/kedge/internal/pki"
+	"github.com/kedge-io/kedge/internal/wire"
+)
+
+// site is a stand-in for a server: real TLS, real signatures, and an answer
+// that a test may replace. The agent side must not import the server's code.
+type site struct {
+	*httptest.Server
+	ca, clients *pki.CA
+	pin         wire.Pin
+	clock       func() time.Time
+	asked       atomic.Int32
+	answer      atomic.Pointer[func(w http.ResponseWriter, r *http.Request) bool]
+}
+
+const bearer = "abcdef.abcdefghijklmnopqrstuvwxyz"
+
+func newSite(t *testing.T, clock func() time.Time) *site {
+	t.Helper()
+	dir := t.TempDir()
+	s := &site{clock: clock}
+	s.ca, s.clients = authority(t, dir, "server", clock()), authority(t, dir, "client", clock())
+	s.pin = pki.PinOf(s.ca.Cert)
+	s.Server = httptest.NewUnstartedServer(s.mux())
+	s.TLS = &tls.Config{ClientAuth: tls.RequestClientCert, Certificates: []tls.Certificate{s.serving(t, wire.ServerIdentity)}}
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	return s
+}
+
+func authority(t *testing.T, dir, name string, now time.Time) *pki.CA {
+	t.Helper()
+	ca, err := pki.EnsureCA(filepath.Join(dir, name+".crt"), filepath.Join(dir, name+".key"), name, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ca
+}
+
+func (s *site) serving(t *testing.T, name string) tls.Certificate {
+	t.Helper()
+	key, err := pki.NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := s.ca.Sign(&key.PublicKey, pki.Names{CommonName: "s", DNS: []string{name}, Server: true}, s.clock())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key}
+}
+
+func (s *site) mux() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+wire.PathCACerts, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(pki.EncodeCert(s.ca.Cert)) })
+	mux.HandleFunc("POST "+wire.PathPrefix, func(w http.ResponseWriter, r *http.Request) {
+		s.asked.Add(1)
+		if answer := s.answer.Load(); answer != nil && (*answer)(w, r) {
+			return
+		}
+		s.issue(w, r)
+	})
+	return mux
+}
+
+func (s *site) issue(w http.ResponseWriter, r *http.Request) {
+	var request wire.JoinRequest
+	if err := decodeJSON(r, &request); err != nil || request.Check() != nil {
+		http.Error(w, "bad", http.StatusBadRequest)
+		return
+	}
+	if r.URL.Path == wire.PathJoin && r.Header.Get("Authorization") != "Bearer "+bearer {
+		refuse(w, http.StatusUnauthorized, wire.CodeTokenUnknown, "unknown token: kedge token create")
+		return
+	}
+	if r.URL.Path == wire.PathRenew {
+		if _, err := pki.VerifyNode(r.TLS.PeerCertificates, pki.Pool(s.clients.Cert), s.clock()); err != nil {
+			refuse(w, http.StatusForbidden, wire.CodeIdentity, err.Error())
+			return
+		}
+	}
+	response, err := s.sign(request)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	writeJSON(w, http.StatusOK, response)
+}
+
+func (s *site) sign(request wire.JoinRequest) (*wire.JoinResponse, error) {
+	response := &wire.JoinResponse{
+		ClientCA: pki.EncodeCert(s.clients.Cert),
+		Cluster:  wire.ClusterConfig{ClusterDomain: "cluster.local", ClusterDNS: []netip.Addr{netip.MustParseAddr("10.43.0.10")}},
+	}
+	for _, part := range []struct {
+		der   []byte
+		names pki.Names
+		into  *[]byte
+	}{
+		{request.KubeletClient, pki.NodeClient(request.Node, wire.Pin{1}), &response.KubeletClient},
+		{request.KubeletServing, pki.NodeServing(request.Node, request.NodeIPs), &response.KubeletServing},
+		{request.KubeProxy, pki.ProxyClient(wire.Pin{1}), &response.KubeProxy},
+		{request.Agent, pki.AgentClient(request.Node, wire.Pin{1}), &response.Agent},
+	} {
+		public, err := pki.CheckRequest(part.der)
+		if err != nil {
+			return nil, err
+		}
+		cert, err := s.clients.Sign(public, part.names, s.clock())
+		if err != nil {
+			return nil, err
+		}
+		*part.into = pki.EncodeCert(cert)
+	}
+	return response, nil
+}
+
+func (s *site) token() string {
+	id, secret, _ := strings.Cut(bearer, ".")
+	return wire.Token{Pin: s.pin, ID: id, Secret: secret}.Encode()
+}
+
+func (s *site) config(t *testing.T) Config {
+	t.Helper()
+	return Config{
+		Layout: paths.New(filepath.Join(t.TempDir(), "data")), Server: s.URL, Token: s.token(),
+		NodeName: "edge-1", Now: s.clock, JoinTimeout: 20 * time.Second,
+	}
+}
+
+func start(t *testing.T, config Config) *Enroll {
+	t.Helper()
+	e, err := New(config, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.pace.joinFirst, e.pace.joinLast = time.Millisecond, 5*time.Millisecond
+	e.pace.renewCheck, e.pace.renewFirst, e.pace.renewLast = 2*time.Millisecond, time.Millisecond, 2*time.Millisecond
+	return e
+}
+
+func mustJoin(t *testing.T, config Config) *Enroll {
+	t.Helper()
+	e := start(t, config)
+	if err := e.Join(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func isEmpty(t *testing.T, dir string) bool {
+	t.Helper()
+	empty := true
+	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		empty = empty && d.IsDir()
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return empty
+}
+
+func TestFirstJoinWritesEverythingPrivately(t *testing.T) {
+	s := newSite(t, time.Now)
+	config := s.config(t)
+	e := mustJoin(t, config)
+	if id := e.Identity(); id.Node != "edge-1" || id.Cluster.ClusterDomain != "cluster.local" || id.Pin != s.pin {
+		t.Errorf("identity %+v", id)
+	}
+	for _, path := range []string{e.files.KubeletConfig, e.files.ProxyConfig, e.files.AgentConfig} {
+		rest, err := kubeclient.FromFile(path, "")
+		if err != nil || rest.Host != DefaultAPIEndpoint {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	for _, file := range (&keys{}).files(e.files) {
+		if st, err := os.Stat(file.path); err != nil || st.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", file.path, st, err)
+		}
+	}
+}
+
+func TestLaterStartNeedsNeitherServerNorToken(t *testing.T) {
+	s := newSite(t, time.Now)
+	config := s.config(t)
+	mustJoin(t, config)
+	s.Close()
+	config.Token = ""
+	mustJoin(t, config)
+	// A board without a battery wakes up in 1970 and must still start.
+	config.Now = func() time.Time { return time.Unix(100, 0) }
+	mustJoin(t, config)
+}
+
+func TestWrongPinSendsNothingAndLeavesNothing(t *testing.T) {
+	s := newSite(t, time.Now)
+	config := s.config(t)
+	config.Token = wire.Token{Pin: wire.Pin{9}, ID: "abcdef", Secret: strings.Repeat("a", 26)}.Encode()
+	err := start(t, config).Join(t.Context())
+	if err == nil || !isPermanent(err) || !strings.Contains(err.Error(), "kedge token create") || !strings.Contains(err.Error(), s.pin.String()) {
+		t.Fatal(err)
+	}
+	if s.asked.Load() != 0 {
+		t.Error("something was sent to a server that was not verified")
+	}
+	if !isEmpty(t, config.Layout.DataDir) {
+		t.Error("files were left")
+	}
+}
+
+func TestServerWithTheRightCAButAnotherCertificateGetsNothing(t *testing.T) {
+	s, other := newSite(t, time.Now), newSite(t, time.Now)
+	for name, cert := range map[string]tls.Certificate{
+		"stranger's": other.serving(t, wire.ServerIdentity),
+		"kubelet's":  s.serving(t, "edge-2"),
+	} {
+		impostor := httptest.NewUnstartedServer(s.mux())
+		impostor.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
+		impostor.StartTLS()
+		t.Cleanup(impostor.Close)
+		config := s.config(t)
+		config.Server = impostor.URL
+		if err := start(t, config).Join(t.Context()); err == nil || !isPermanent(err) || !strings.Contains(err.Error(), "could not prove") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if s.asked.Load() != 0 || !isEmpty(t, config.Layout.DataDir) {
+			t.Errorf("%s: something was sent or left", name)
+		}
+	}
+}
+
+func TestRefusalEndsAtOnceAndLeavesNothing(t *testing.T) {
+	s := newSite(t, time.Now)
+	for status, code := range map[int]wire.Code{
+		http.StatusUnauthorized: wire.CodeTokenExpired, http.StatusConflict: wire.CodeNodeNameTaken, http.StatusBadRequest: wire.CodeBadRequest,
+	} {
+		answer := func(w http.ResponseWriter, _ *http.Request) bool {
+			refuse(w, status, code, "no: kedge node replace edge-1")
+			return true
+		}
+		s.answer.Store(&answer)
+		s.asked.Store(0)
+		config := s.config(t)
+		err := start(t, config).Join(t.Context())
+		var refusal *wire.Refusal
+		if !errors.As(err, &refusal) || refusal.Code != code || !strings.Contains(err.Error(), "kedge node replace edge-1") {
+			t.Errorf("%s: %v", code, err)
+		}
+		if s.asked.Load() != 1 {
+			t.Errorf("%s: asked %d times", code, s.asked.Load())
+		}
+		if !isEmpty(t, config.Layout.DataDir) {
+			t.Errorf("%s: files were left", code)
+		}
+	}
+}
+
+func TestJoinWaitsForAServerThatStarts(t *testing.T) {
+	s := newSite(t, time.Now)
+	answer := func(w http.ResponseWriter, _ *http.Request) bool {
+		if s.asked.Load() > 5 {
+			return false
+		}
+		refuse(w, http.StatusServiceUnavailable, wire.CodeNotReady, "not yet")
+		return true
+	}
+	s.answer.Store(&answer)
+	mustJoin(t, s.config(t))
+	if s.asked.Load() != 6 {
+		t.Errorf("asked %d times", s.asked.Load())
+	}
+}
+
+func TestLostAnswerIsRepeatedByTheSameDevice(t *testing.T) {
+	s := newSite(t, time.Now)
+	var devices []string
+	answer := func(w http.ResponseWriter, r *http.Request) bool {
+		var request wire.JoinRequest
+		body := peek(r)
+		if err := decodeJSON(body, &request); err != nil {
+			t.Error(err)
+		}
+		devices = append(devices, string(request.DeviceKey))
+		switch len(devices) {
+		case 1:
+			panic(http.ErrAbortHandler)
+		case 2:
+			refuse(w, http.StatusConflict, wire.CodeNodeNameTaken, "no")
+			return true
+		}
+		return false
+	}
+	s.answer.Store(&answer)
+	config := s.config(t)
+	if err := start(t, config).Join(t.Context()); err == nil {
+		t.Fatal("joined against a refusal")
+	}
+	mustJoin(t, config)
+	if len(devices) != 3 || devices[0] != devices[1] || devices[1] != devices[2] {
+		t.Fatal("the device changed between attempts")
+	}
+}
+
+func TestUnreachableServerEndsWithTheRemedy(t *testing.T) {
+	s := newSite(t, time.Now)
+	config := s.config(t)
+	s.Close()
+	config.JoinTimeout = 30 * time.Millisecond
+	err := start(t, config).Join(t.Context())
+	if err == nil || !strings.Contains(err.Error(), config.Server) || !strings.Contains(err.Error(), "check that the server runs") {
+		t.Fatal(err)
+	}
+	if !isEmpty(t, config.Layout.DataDir) {
+		t.Error("files were left")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := start(t, config).Join(ctx); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+func TestFirstJoinWithoutATokenOrWithAWrongClockSaysWhatToDo(t *testing.T) {
+	s := newSite(t, time.Now)
+	config := s.config(t)
+	config.Token = ""
+	if err := start(t, config).Join(t.Context()); err == nil || !strings.Contains(err.Error(), "kedge token create") {
+		t.Error(err)
+	}
+	config = s.config(t)
+	config.Now = func() time.Time { return time.Unix(100, 0) }
+	var clock *pki.ClockError
+	if err := start(t, config).Join(t.Context()); !errors.As(err, &clock) {
+		t.Error(err)
+	}
+	for _, offset := range []time.Duration{-48 * time.Hour, 400 * 24 * time.Hour} {
+		config.Now = func() time.Time { return time.Now().Add(offset) }
+		if err := start(t, config).Join(t.Context()); err == nil || !isPermanent(err) || !strings.Contains(err.Error(), "timedatectl") {
+			t.Errorf("clock off by %s: %v", offset, err)
+		}
+	}
+	if s.asked.Load() != 0 || !isEmpty(t, config.Layout.DataDir) {
+		t.Error("something was sent or left")
+	}
+}
+
+func TestNodeDoesNotBecomeAnotherByAccident(t *testing.T) {
+	s := newSite(t, time.Now)
+	config := s.config(t)
+	mustJoin(t, config)
+	renamed := config
+	renamed.NodeName = "edge-2"
+	if err := start(t, renamed).Join(t.Context()); err == nil || !strings.Contains(err.Error(), "--node-name edge-1") {
+		t.Error(err)
+	}
+	moved := config
+	moved.Token = newSite(t, time.Now).token()
+	if err := start(t, moved).Join(t.Context()); err == nil || !strings.Contains(err.Error(), "kedge reset") {
+		t.Error(err)
+	}
+}
+
+func TestHalfWrittenFilesAreJoinedAgain(t *testing.T) {
+	s := newSite(t, time.Now)
+	config := s.config(t)
+	e := mustJoin(t, config)
+	device, err := os.ReadFile(e.files.DeviceKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{e.files.Record, e.files.AgentCert, e.files.ProxyKey, e.files.ServerCA, e.files.ClientCA} {
+		if err := os.WriteFile(path, []byte("half"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s.asked.Store(0)
+		mustJoin(t, config)
+		if s.asked.Load() != 1 {
+			t.Errorf("%s: asked %d times", path, s.asked.Load())
+		}
+	}
+	if after, err := os.ReadFile(e.files.DeviceKey); err != nil || string(after) != string(device) {
+		t.Error("the device changed")
+	}
+}
