@@ -62,3 +62,11 @@ const (
 	StateWaiting    State = "waiting"
 	StateStopped    State = "stopped"
 )
+
+// The proof: the server sends ProofSize random bytes on a stream to
+// TargetProof, the node returns them, and when the server has made the session
+// the node's one, it sends the byte ProofAdmitted.
+const (
+	ProofSize          = 32
+	ProofAdmitted byte = 1
+)

@@ -1,0 +1,11 @@
+// Package spoke is the node's end of the link: one component that keeps a
+// session with a server and dials what the server asks for, if tunnel/access
+// allows it.
+//
+// Invariants: the spoke listens to nothing; it takes its certificate from disk
+// at each attempt, so a renewed one is used without a restart; it is ready
+// only when the server has dialled through it; it never gives up, and attempts
+// after the first retry are spread by full jitter.
+//
+// Start reading at [Spoke.Run].
+package spoke

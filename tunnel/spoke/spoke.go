@@ -1,0 +1,266 @@
+package spoke
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/kedge-io/kedge/internal/lifecycle"
+	"github.com/kedge-io/kedge/internal/wire"
+	"github.com/kedge-io/kedge/tunnel"
+	"github.com/kedge-io/kedge/tunnel/access"
+	"github.com/kedge-io/kedge/tunnel/transport"
+)
+
+// Component is the name of the spoke in logs and health.
+const Component = "tunnel"
+
+const (
+	backoffFirst = 500 * time.Millisecond
+	backoffMax   = 15 * time.Second
+	// stableAfter is how long a session must have been ready for the next
+	// retry to be immediate again. Two machines with one certificate would
+	// otherwise throw each other out without a pause.
+	stableAfter = 10 * time.Second
+	// admitTimeout bounds the wait for the server's proof.
+	admitTimeout = 15 * time.Second
+)
+
+// Config is what a spoke needs to know.
+type Config struct {
+	// Server is the server's https URL as the user gave it.
+	Server string
+	// CAFile, CertFile and KeyFile are PEM files, read at each attempt: the
+	// server's CA, and the node's client certificate with its key.
+	CAFile, CertFile, KeyFile string
+	// Rules returns what may be dialled now. It is called for each dial.
+	Rules func() access.Rules
+	// Proxy picks a proxy as in http.Transport; nil means none.
+	Proxy func(*http.Request) (*url.URL, error)
+	// NetDial makes TCP connections to the server or the proxy; nil means a
+	// net.Dialer.
+	NetDial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Now gives the time that the server's certificate is verified against;
+	// nil means time.Now.
+	Now func() time.Time
+	// Report, where set, is told of trouble with the link and, with nil, when
+	// it is over. It must not block.
+	Report func(error)
+	// Software is the kedge version, for people.
+	Software string
+	// Session is for each session; its Dial is set by the spoke.
+	Session transport.Config
+}
+
+func (c Config) validate() (string, error) {
+	var errs []error
+	if c.Rules == nil {
+		errs = append(errs, errors.New("tunnel spoke lacks its access rules"))
+	}
+	if c.CAFile == "" || c.CertFile == "" || c.KeyFile == "" {
+		errs = append(errs, errors.New("tunnel spoke lacks the path of the server CA, its certificate or its key"))
+	}
+	u, err := url.Parse(c.Server)
+	if err != nil || u.Scheme != "https" || u.Host == "" {
+		errs = append(errs, fmt.Errorf("server URL %q is not of the form https://HOST:PORT", c.Server))
+		return "", errors.Join(errs...)
+	}
+	link := url.URL{Scheme: "wss", Host: u.Host, Path: wire.PathConnect}
+	return link.String(), errors.Join(errs...)
+}
+
+// Spoke keeps the link of this node to one server.
+type Spoke struct {
+	cfg Config
+	url string
+	log *slog.Logger
+
+	mu     sync.Mutex
+	status Status
+	// lastKind is the kind of the latest trouble.
+	lastKind string
+	// session is the current one, for figures; nil while there is none.
+	session *transport.Session
+}
+
+// Status is the state of the link as the node sees it.
+type Status struct {
+	State tunnel.State `json:"state"`
+	// Server is the URL of the link.
+	Server string `json:"server"`
+	// Since is when the state was entered.
+	Since time.Time `json:"since"`
+	// Reconnects counts the times that the link was ready after the first.
+	Reconnects int `json:"reconnects"`
+	// Streams, RTT and the bytes are those of the current session.
+	Streams  int           `json:"streams"`
+	RTT      time.Duration `json:"rtt"`
+	BytesIn  int64         `json:"bytesIn"`
+	BytesOut int64         `json:"bytesOut"`
+	// LastError stays when the trouble is over.
+	LastError string `json:"lastError,omitempty"`
+}
+
+// New checks cfg and returns a spoke that does nothing until Run.
+func New(cfg Config, log *slog.Logger) (*Spoke, error) {
+	link, err := cfg.validate()
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Report == nil {
+		cfg.Report = func(error) {}
+	}
+	return &Spoke{
+		cfg: cfg, url: link, log: log.With("component", Component, "server", link),
+		status: Status{State: tunnel.StateWaiting, Server: link, Since: time.Now()},
+	}, nil
+}
+
+// Component returns the spoke for a group.
+func (s *Spoke) Component(needs ...string) lifecycle.Component {
+	return lifecycle.Component{Name: Component, Needs: needs, Run: s.Run}
+}
+
+// Status returns the state of now.
+func (s *Spoke) Status() Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.status
+	if s.session != nil {
+		stats := s.session.Stats()
+		st.Streams, st.RTT, st.BytesIn, st.BytesOut = stats.Streams, stats.RTT, stats.BytesIn, stats.BytesOut
+	}
+	return st
+}
+
+// Run keeps the link until ctx ends. It calls ready when the server has dialled
+// through the link for the first time.
+func (s *Spoke) Run(ctx context.Context, ready func()) error {
+	defer s.enter(tunnel.StateStopped)
+	var once sync.Once
+	attempt := 0
+	for ctx.Err() == nil {
+		lasted, err := s.once(ctx, func() { once.Do(ready) })
+		if ctx.Err() != nil {
+			break
+		}
+		if lasted >= stableAfter && !errors.Is(err, transport.ErrReplaced) {
+			attempt = 0
+		}
+		s.trouble(err, lasted > 0)
+		s.enter(tunnel.StateWaiting)
+		select {
+		case <-time.After(backoff(attempt, rand.N)):
+		case <-ctx.Done():
+		}
+		attempt++
+	}
+	return nil
+}
+
+// backoff is how long to wait before the retry with this number: the first
+// comes at once, the others anywhere (full jitter) below a bound that doubles.
+func backoff(attempt int, random func(time.Duration) time.Duration) time.Duration {
+	if attempt == 0 {
+		return 0
+	}
+	bound := backoffMax
+	if attempt < 6 {
+		bound = min(bound, backoffFirst<<(attempt-1))
+	}
+	return random(bound) + time.Millisecond
+}
+
+// once makes one session and holds it to its end. It returns for how long the
+// session was ready, and why it ended or did not begin.
+func (s *Spoke) once(ctx context.Context, ready func()) (time.Duration, error) {
+	s.enter(tunnel.StateConnecting)
+	admitted := make(chan struct{})
+	session, err := s.connect(ctx, admitted)
+	if err != nil {
+		return 0, err
+	}
+	s.hold(session)
+	defer s.hold(nil)
+	defer context.AfterFunc(ctx, func() { session.Close(errStopping) })()
+	s.enter(tunnel.StateProving)
+	timeout := time.NewTimer(admitTimeout)
+	defer timeout.Stop()
+	select {
+	case <-admitted:
+	case <-session.Done():
+		return 0, session.Err()
+	case <-timeout.C:
+		session.Close(fmt.Errorf("the server did not dial through the tunnel within %v", admitTimeout))
+		<-session.Done()
+		return 0, session.Err()
+	}
+	since := time.Now()
+	s.up()
+	ready()
+	<-session.Done()
+	return time.Since(since), session.Err()
+}
+
+var errStopping = errors.New("the node's agent stops")
+
+func (s *Spoke) hold(session *transport.Session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.session = session
+}
+
+func (s *Spoke) enter(state tunnel.State) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.status.State, s.status.Since = state, time.Now()
+}
+
+func (s *Spoke) up() {
+	s.mu.Lock()
+	again := s.status.LastError != ""
+	s.status.State, s.status.Since = tunnel.StateReady, time.Now()
+	s.mu.Unlock()
+	s.log.Info("tunnel up", "again", again)
+	s.cfg.Report(nil)
+}
+
+// trouble logs when a link that was up goes down and when attempts fail for a
+// new kind of reason, not each attempt.
+func (s *Spoke) trouble(err error, wasUp bool) {
+	s.mu.Lock()
+	news := wasUp || s.status.LastError == "" || kind(err) != s.lastKind
+	s.lastKind = kind(err)
+	s.status.LastError = err.Error()
+	if wasUp {
+		s.status.Reconnects++
+	}
+	s.mu.Unlock()
+	switch {
+	case wasUp:
+		s.log.Warn("tunnel down", "error", err)
+	case news:
+		s.log.Warn("tunnel cannot be made, trying on", "error", err)
+	}
+	s.cfg.Report(fmt.Errorf("tunnel to %s: %w", s.url, err))
+}
+
+// kind is the part of an error that stays the same between attempts: the
+// refusal of a server, or that there was no answer at all.
+func kind(err error) string {
+	var refused *tunnel.RefusedError
+	if errors.As(err, &refused) {
+		return string(refused.Kind) + refused.Reason
+	}
+	return "unreachable"
+}
