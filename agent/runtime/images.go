@@ -130,6 +130,8 @@ func (i *Images) pass(ctx context.Context, now time.Time) time.Duration {
 		f := i.files[path]
 		if f.err != nil {
 			errs = append(errs, f.err)
+		}
+		if !f.done {
 			next = sooner(next, max(time.Until(f.retry), quiet))
 		}
 	}
@@ -222,6 +224,10 @@ func (i *Images) settle(path string, err error) {
 	f := i.files[path]
 	if err == nil {
 		f.done, f.err = true, nil
+		return
+	}
+	if errors.Is(err, errChanged) {
+		f.retry = time.Now().Add(quiet)
 		return
 	}
 	if f.err == nil || f.err.Error() != err.Error() {

@@ -44,6 +44,10 @@ type importer struct {
 	memory      string
 }
 
+// errChanged is about archives that are being written: they are looked at
+// again, and nobody needs to know.
+var errChanged = errors.New("changed while it was read")
+
 // errNoName is about archives that follow the format but name nothing.
 var errNoName = errors.New("archive names no image: add the annotation org.opencontainers.image.ref.name with the full image name, or save it by name")
 
@@ -75,7 +79,7 @@ func (im importer) ensure(ctx context.Context, path string) ([]string, bool, err
 	}
 	// An archive that grew meanwhile was read only in part or twice.
 	if after, err := os.Stat(path); err != nil || after.Size() != st.Size() || !after.ModTime().Equal(st.ModTime()) {
-		return nil, false, fmt.Errorf("%s changed while it was read", path)
+		return nil, false, fmt.Errorf("%s: %w", path, errChanged)
 	}
 	return keys(now.Images), write, im.remember(path, now)
 }
