@@ -142,7 +142,7 @@ func (i *instance) listen() error {
 	if err := os.Chmod(i.socket, 0o600); err != nil {
 		return errors.Join(fmt.Errorf("protect socket %s: %w", i.socket, err), l.Close())
 	}
-	i.grpc, i.served = newGRPC(i.backend), make(chan error, 1)
+	i.grpc, i.served = newGRPC(i.backend, i.kine != nil), make(chan error, 1)
 	go func() { i.served <- i.grpc.Serve(l) }()
 	return nil
 }
