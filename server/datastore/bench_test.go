@@ -177,6 +177,34 @@ func BenchmarkLeaseRenewal(b *testing.B) {
 	for _, pageSize := range []int{512, 1024, 2048, 4096, 8192} {
 		b.Run(fmt.Sprintf("page=%d", pageSize), func(b *testing.B) { benchLease(b, pageSize) })
 	}
+	b.Run("volatile", benchVolatileLease)
+}
+
+// benchVolatileLease counts what reaches disks while a whole store renews a
+// lease in its volatile database.
+func benchVolatileLease(b *testing.B) {
+	if !inMemory("/dev/shm") {
+		b.Skip("/dev/shm is not a memory file system")
+	}
+	dir, err := os.MkdirTemp("/dev/shm", "kedge-bench")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = os.RemoveAll(dir) })
+	cfg := testConfig(b)
+	cfg.VolatileDir = dir
+	r := start(b, cfg)
+	defer r.stop(b)
+	c := client(b, "unix://"+r.volatileSocket())
+	key, value := "/registry/leases/kube-node-lease/node-1", strings.Repeat("l", 400)
+	rev := create(b, c, key, value)
+	before := written(b)
+	b.ResetTimer()
+	for range b.N {
+		rev = update(b, c, key, value, rev)
+	}
+	b.StopTimer()
+	b.ReportMetric(float64(written(b)-before)/float64(b.N)/1000, "disk-kB/op")
 }
 
 func benchLease(b *testing.B, pageSize int) {
