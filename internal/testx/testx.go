@@ -65,7 +65,7 @@ func NeedPrograms(t testing.TB, names ...string) {
 // Missing skips the test and says what it needs. Where CI is set a skip is a failure.
 func Missing(t testing.TB, what string) {
 	t.Helper()
-	if os.Getenv("CI") != "" {
+	if os.Getenv("CI") != "" { //nolint:forbidigo // this is about the process around the test
 		t.Fatalf("missing: %s (a skip is a failure in CI)", what)
 	}
 	t.Skipf("missing: %s", what)

@@ -3,7 +3,7 @@
 // kubectl needs inside a container.
 //
 //	app [-listen :8080] [-dir /data]   serve (the default)
-//	echo                               copy standard input to standard output, line by line
+//	echo                               answer each line of standard input
 //	sleep                              do nothing until a signal comes
 //	fill FILE BYTES                    write a reproducible file
 //	sum FILE                           print its SHA-256

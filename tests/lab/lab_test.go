@@ -1,3 +1,5 @@
+//go:build namespace
+
 package lab
 
 import (

@@ -35,3 +35,16 @@ func TestTopologyMistakesAreAllNamed(t *testing.T) {
 		}
 	}
 }
+
+func TestKernelAddresses(t *testing.T) {
+	for text, want := range map[string]string{
+		"0100007F:192B":                         "127.0.0.1:6443",
+		"00000000000000000000000001000000:0016": "[::1]:22",
+		"00000000000000000000000000000000:0050": "[::]:80",
+		"0000000000000000FFFF00000100007F:0050": "127.0.0.1:80",
+	} {
+		if got, err := kernelAddr(text); err != nil || got.String() != want {
+			t.Errorf("%s: got %s, %v, want %s", text, got, err, want)
+		}
+	}
+}

@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
 // Patience bounds every wait. It is meant for a busy machine, not as a promise of speed.
@@ -91,11 +92,8 @@ func (c *Cluster) Connect(t testing.TB) {
 		if err := ended(c.Server); err != nil {
 			t.Fatal(err)
 		}
-		text, err := c.Server.Host.ReadFile(kubeconfig)
-		if err != nil {
-			return err
-		}
-		if c.Config, err = c.RESTConfig(text); err != nil {
+		var err error
+		if c.Config, err = RESTConfig(c.Server.Host, kubeconfig); err != nil {
 			return err
 		}
 		if c.Client, err = kubernetes.NewForConfig(c.Config); err != nil {
@@ -105,16 +103,47 @@ func (c *Cluster) Connect(t testing.TB) {
 	})
 }
 
-// RESTConfig turns a kubeconfig of the server's host into one that dials from inside that host.
-func (c *Cluster) RESTConfig(text []byte) (*rest.Config, error) {
-	config, err := clientcmd.RESTConfigFromKubeConfig(text)
+// RESTConfig reads a kubeconfig of a host. The configuration dials from inside that host.
+func RESTConfig(h *lab.Host, path string) (*rest.Config, error) {
+	text, err := h.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	config.Dial = c.Server.Host.DialContext
+	file, err := clientcmd.Load(text)
+	if err != nil {
+		return nil, err
+	}
+	if err := inline(h, file); err != nil {
+		return nil, err
+	}
+	config, err := clientcmd.NewDefaultClientConfig(*file, nil).ClientConfig()
+	if err != nil {
+		return nil, err
+	}
+	config.Dial = h.DialContext
 	config.QPS, config.Burst = 200, 400
 	config.Timeout = 30 * time.Second
 	return config, nil
+}
+
+// inline replaces names of files, which are names on the host, by what is in them.
+func inline(h *lab.Host, config *clientcmdapi.Config) error {
+	read := func(name *string, data *[]byte) error {
+		if *name == "" {
+			return nil
+		}
+		text, err := h.ReadFile(*name)
+		*name, *data = "", text
+		return err
+	}
+	var problems []error
+	for _, c := range config.Clusters {
+		problems = append(problems, read(&c.CertificateAuthority, &c.CertificateAuthorityData))
+	}
+	for _, u := range config.AuthInfos {
+		problems = append(problems, read(&u.ClientCertificate, &u.ClientCertificateData), read(&u.ClientKey, &u.ClientKeyData))
+	}
+	return errors.Join(problems...)
 }
 
 // ended is an error if the node's daemon is not running any more.
@@ -151,7 +180,7 @@ func (c *Cluster) Join(t testing.TB, n *Node) {
 	Must(t, n.Start())
 }
 
-// Nodes lists the daemons that are to be nodes of the cluster and were started.
+// nodes lists the daemons that are to be nodes of the cluster and were started.
 func (c *Cluster) nodes() []*Node {
 	var all []*Node
 	for _, n := range append([]*Node{c.Server}, c.Agents...) {
@@ -190,6 +219,30 @@ func (c *Cluster) WaitNode(t testing.TB, name string, want corev1.ConditionStatu
 	})
 }
 
+// WaitAlive waits until the node's kubelet has renewed its lease after the time and a command runs
+// in one of its pods: it works again, whatever its condition said meanwhile.
+func (c *Cluster) WaitAlive(t testing.TB, n *Node, after time.Time, pod string) {
+	t.Helper()
+	testx.Eventually(t, Patience, n.Name()+" renews its lease", func(ctx context.Context) error {
+		if err := ended(n); err != nil {
+			t.Fatal(err)
+		}
+		lease, err := c.Client.CoordinationV1().Leases("kube-node-lease").Get(ctx, n.Name(), metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		if at := lease.Spec.RenewTime; at == nil || !at.After(after) {
+			return fmt.Errorf("renewed at %s, want after %s", at, after)
+		}
+		return nil
+	})
+	c.WaitNode(t, n.Name(), corev1.ConditionTrue)
+	testx.Eventually(t, Patience, "a command runs in pod "+pod, func(ctx context.Context) error {
+		_, err := c.TryKubectl(ctx, "exec", pod, "--", "sum", "/app")
+		return err
+	})
+}
+
 // TryKubectl runs the embedded kubectl on the server's host.
 func (c *Cluster) TryKubectl(ctx context.Context, args ...string) (string, error) {
 	return c.Server.Kedge(ctx, append([]string{"kubectl"}, args...)...)
@@ -210,7 +263,7 @@ func (c *Cluster) Apply(t testing.TB, manifest string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), Patience)
 	defer cancel()
-	_, err := c.Server.kedge(ctx, []byte(manifest), []string{"kubectl", "apply", "-f", "-"})
+	_, err := c.Server.KedgeInput(ctx, []byte(manifest), "kubectl", "apply", "-f", "-")
 	Must(t, err)
 }
 

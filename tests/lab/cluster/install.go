@@ -24,11 +24,11 @@ const (
 	images = "/var/lib/kedge/agent/images"
 )
 
-// Binary is the kedge under test: $KEDGE_BIN, or bin/kedge of the repository. Without it the test
+// Binary is the kedge under test: $KEDGE_BINARY, or bin/kedge of the repository. Without it the test
 // is skipped (failed in CI).
 func Binary(t testing.TB) string {
 	t.Helper()
-	path := os.Getenv("KEDGE_BIN")
+	path := os.Getenv("KEDGE_BINARY")
 	if path == "" {
 		root, err := testx.RepoRoot()
 		if err != nil {

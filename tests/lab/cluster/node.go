@@ -54,10 +54,11 @@ func (n *Node) Stop(ctx context.Context) error {
 // Kedge runs a kedge command on the host and returns its standard output. The error holds what it
 // wrote to standard error.
 func (n *Node) Kedge(ctx context.Context, args ...string) (string, error) {
-	return n.kedge(ctx, nil, args)
+	return n.KedgeInput(ctx, nil, args...)
 }
 
-func (n *Node) kedge(ctx context.Context, input []byte, args []string) (string, error) {
+// KedgeInput is Kedge with standard input.
+func (n *Node) KedgeInput(ctx context.Context, input []byte, args ...string) (string, error) {
 	out, errOut, err := n.Host.RunInput(ctx, input, slices.Concat([]string{binary}, args)...)
 	if err != nil {
 		return out, fmt.Errorf("kedge %q on %s: %w: %s", args, n.Name(), err, errOut)
