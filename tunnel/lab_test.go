@@ -31,7 +31,7 @@ type authority struct {
 	server, client *pki.CA
 }
 
-func newAuthority(t *testing.T) *authority {
+func newAuthority(t testing.TB) *authority {
 	t.Helper()
 	a := &authority{dir: t.TempDir()}
 	a.server = a.ca(t, "server-ca")
@@ -39,7 +39,7 @@ func newAuthority(t *testing.T) *authority {
 	return a
 }
 
-func (a *authority) ca(t *testing.T, name string) *pki.CA {
+func (a *authority) ca(t testing.TB, name string) *pki.CA {
 	t.Helper()
 	ca, err := pki.EnsureCA(filepath.Join(a.dir, name+".crt"), filepath.Join(a.dir, name+".key"), name, time.Now())
 	if err != nil {
@@ -49,7 +49,7 @@ func (a *authority) ca(t *testing.T, name string) *pki.CA {
 }
 
 // leaf writes a key pair and returns the paths of certificate and key.
-func (a *authority) leaf(t *testing.T, ca *pki.CA, names pki.Names) (cert, key string) {
+func (a *authority) leaf(t testing.TB, ca *pki.CA, names pki.Names) (cert, key string) {
 	t.Helper()
 	dir := t.TempDir()
 	cert, key = filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
@@ -70,7 +70,7 @@ type server struct {
 	stop func()
 }
 
-func startServer(t *testing.T, a *authority, addr string, change func(*hub.Config)) *server {
+func startServer(t testing.TB, a *authority, addr string, change func(*hub.Config)) *server {
 	t.Helper()
 	cfg := hub.Config{
 		ClientCAs: func() *x509.CertPool { return pki.Pool(a.client.Cert) },
@@ -120,7 +120,7 @@ type node struct {
 	stop  func()
 }
 
-func nodeConfig(t *testing.T, a *authority, names pki.Names, addr string, rules access.Rules) spoke.Config {
+func nodeConfig(t testing.TB, a *authority, names pki.Names, addr string, rules access.Rules) spoke.Config {
 	t.Helper()
 	cert, key := a.leaf(t, a.client, names)
 	return spoke.Config{
@@ -129,7 +129,7 @@ func nodeConfig(t *testing.T, a *authority, names pki.Names, addr string, rules 
 	}
 }
 
-func startNode(t *testing.T, cfg spoke.Config) *node {
+func startNode(t testing.TB, cfg spoke.Config) *node {
 	t.Helper()
 	s, err := spoke.New(cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -152,7 +152,7 @@ func startNode(t *testing.T, cfg spoke.Config) *node {
 	return n
 }
 
-func (n *node) waitReady(t *testing.T) {
+func (n *node) waitReady(t testing.TB) {
 	t.Helper()
 	select {
 	case <-n.ready:
@@ -162,7 +162,7 @@ func (n *node) waitReady(t *testing.T) {
 }
 
 // eventually polls until ok.
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.NewTimer(20 * time.Second)
 	defer deadline.Stop()
@@ -178,7 +178,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 }
 
 // listen serves each connection with handle and returns rules that allow it.
-func listen(t *testing.T, handle func(*net.TCPConn)) (string, access.Rules) {
+func listen(t testing.TB, handle func(*net.TCPConn)) (string, access.Rules) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -219,7 +219,7 @@ type line struct {
 	over bool
 }
 
-func startLine(t *testing.T, target string) *line {
+func startLine(t testing.TB, target string) *line {
 	t.Helper()
 	l := &line{}
 	l.free = sync.NewCond(&l.mu)

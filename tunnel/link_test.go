@@ -168,13 +168,13 @@ func TestNewestSessionWinsAndOldStreamsEnd(t *testing.T) {
 	remote := srv.hub.Status()[0].RemoteAddr
 
 	startNode(t, nodeConfig(t, a, nodeNames("edge-1"), srv.addr, rules)).waitReady(t)
+	eventually(t, "the old node's end to know why", func() bool {
+		return strings.Contains(first.Status().LastError, "newer session")
+	})
 	first.stop()
 	_ = old.SetReadDeadline(time.Now().Add(10 * time.Second))
 	if _, err := old.Read(make([]byte, 1)); !errors.Is(err, tunnel.ErrSessionClosed) {
 		t.Fatalf("read of the old stream: %v", err)
-	}
-	if !strings.Contains(first.Status().LastError, "newer session") {
-		t.Errorf("the old node's end says %q", first.Status().LastError)
 	}
 	eventually(t, "the newer session to serve", func() bool {
 		st := srv.hub.Status()[0]

@@ -131,6 +131,7 @@ func (s *Session) serve() {
 	cancel()
 	_, err := s.rd.Serve(off)
 	s.Close(s.cause(err))
+	s.conn.cut()
 
 	s.mu.Lock()
 	s.over = true
@@ -172,6 +173,9 @@ const (
 	closeReplaced = 4001
 )
 
+// closeGrace bounds the writing of a close frame and the wait for its answer.
+const closeGrace = 500 * time.Millisecond
+
 // Close ends the session, tells the other end why if the link still takes it
 // within half a second, and ends every stream with the reason. It returns
 // before all is torn down; see Done.
@@ -185,8 +189,13 @@ func (s *Session) Close(reason error) {
 			code = closeReplaced
 		}
 		message := websocket.FormatCloseMessage(code, text[:min(len(text), 120)])
-		_ = s.ws.WriteControl(websocket.CloseMessage, message, time.Now().Add(500*time.Millisecond))
-		s.conn.cut()
+		if err := s.ws.WriteControl(websocket.CloseMessage, message, time.Now().Add(closeGrace)); err != nil {
+			s.conn.cut()
+			return
+		}
+		// A cut with unread bytes resets the connection, and the other end
+		// would not see why. It answers the close frame, which ends serve.
+		time.AfterFunc(closeGrace, s.conn.cut)
 	})
 }
 

@@ -1,0 +1,48 @@
+package tunnel_test
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"sync"
+	"testing"
+)
+
+func TestLinkWorksThroughAConnectProxy(t *testing.T) {
+	a := newAuthority(t)
+	addr, rules := listen(t, echo)
+	srv := startServer(t, a, "127.0.0.1:0", nil)
+	var wg sync.WaitGroup
+	carrying := make(chan struct{})
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		out, err := net.Dial("tcp", r.Host)
+		if r.Method != http.MethodConnect || err != nil {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		w.WriteHeader(http.StatusOK)
+		in, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		for _, pair := range [][2]net.Conn{{in, out}, {out, in}} {
+			wg.Go(func() {
+				_, _ = io.Copy(pair[0], pair[1])
+				_ = pair[0].Close()
+			})
+		}
+		close(carrying)
+	}))
+	cfg := nodeConfig(t, a, nodeNames("edge-1"), srv.addr, rules)
+	cfg.Proxy = func(*http.Request) (*url.URL, error) { return url.Parse(proxy.URL) }
+	n := startNode(t, cfg)
+	n.waitReady(t)
+	mustRoundTrip(t, dial(t, srv.hub, "edge-1", addr))
+	n.stop()
+	<-carrying
+	wg.Wait()
+	proxy.Close()
+}

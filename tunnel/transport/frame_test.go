@@ -1,0 +1,83 @@
+package transport
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/kedge-io/kedge/tunnel"
+)
+
+func FuzzReadFrame(f *testing.F) {
+	f.Add(appendHeader(nil, frameOpened, 0))
+	f.Add(append(appendHeader(nil, frameData, 2), 'h', 'i'))
+	f.Add(appendCredit(nil, Window))
+	f.Add(appendEnd(nil, ending{endAccess, "no"}))
+	f.Add([]byte{frameData, 0xff, 0xff})
+	f.Fuzz(func(t *testing.T, in []byte) {
+		r, buf := bytes.NewReader(in), make([]byte, maxData)
+		for {
+			kind, payload, err := readFrame(r, buf)
+			if err != nil {
+				return
+			}
+			if err := checkLength(kind, len(payload)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+func TestReadFrameRefusesWhatNoEndSends(t *testing.T) {
+	for name, in := range map[string][]byte{
+		"unknown type":   appendHeader(nil, 9, 0),
+		"empty data":     appendHeader(nil, frameData, 0),
+		"too much data":  appendHeader(nil, frameData, maxData+1),
+		"short credit":   appendHeader(nil, frameCredit, 3),
+		"fin with bytes": appendHeader(nil, frameFin, 1),
+		"end, no code":   appendHeader(nil, frameEnd, 0),
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := io.MultiReader(bytes.NewReader(in), strings.NewReader(strings.Repeat("x", maxData+1)))
+			if _, _, err := readFrame(r, make([]byte, maxData)); !errors.Is(err, errProtocol) {
+				t.Fatalf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestEndingKeepsTheKindOfARefusal(t *testing.T) {
+	for _, kind := range []tunnel.Refusal{tunnel.RefusedAccess, tunnel.RefusedDial, tunnel.RefusedOverload, tunnel.RefusedProtocol} {
+		e := endingOf(fmt.Errorf("dial: %w", &tunnel.RefusedError{Kind: kind, Reason: strings.Repeat("r", 2*maxReason)}))
+		if refusals[e.code] != kind {
+			t.Errorf("%s became %s", kind, refusals[e.code])
+		}
+		_, payload, err := readFrame(bytes.NewReader(appendEnd(nil, e)), make([]byte, maxData))
+		if err != nil || len(payload) != 1+maxReason {
+			t.Errorf("%d bytes, %v", len(payload), err)
+		}
+	}
+}
+
+func TestStreamRefusesDataAndCreditBeyondTheWindow(t *testing.T) {
+	st := newStream(&Session{ctx: t.Context()}, tunnel.TargetProof)
+	defer st.cancel()
+	chunk := make([]byte, maxData)
+	for range Window / maxData {
+		if err := st.take(frameData, chunk); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := st.take(frameData, chunk[:1]); !errors.Is(err, errProtocol) {
+		t.Errorf("data: %v", err)
+	}
+	if err := st.take(frameCredit, []byte{0, 0, 0, 1}); !errors.Is(err, errProtocol) {
+		t.Errorf("credit: %v", err)
+	}
+	if err := errors.Join(st.take(frameFin, nil), st.take(frameData, chunk)); !errors.Is(err, errProtocol) {
+		t.Errorf("data after its end: %v", err)
+	}
+}
