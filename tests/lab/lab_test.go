@@ -377,3 +377,40 @@ func TestPowerOffKeepsTheDisk(t *testing.T) {
 	}
 	reach(t, edge, server.IP())
 }
+
+func TestStateShowsWhatAProgramLeft(t *testing.T) {
+	h := New(t, OneServer()).Host("server")
+	look := func() State {
+		s, err := h.State(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	before := look()
+	if more := look().New(before); len(more) != 0 {
+		t.Errorf("looking changes the state: %v", more)
+	}
+	for kind := range kinds {
+		if kind != "network namespace" && kind != "nft" && kind != "process" && kind != "file" && kind != "run file" && len(before[kind]) == 0 {
+			t.Errorf("no %s is seen", kind)
+		}
+	}
+	if _, err := h.Start("left", "sleep", "1000"); err != nil {
+		t.Fatal(err)
+	}
+	script := "ip link add left type bridge && ip link set left up && ip addr add 10.9.0.1/24 dev left && nft add table ip left" +
+		" && mkdir -p /run/left /etc/cni/left && mount -t tmpfs left /run/left && iptables -N LEFT && ip netns add left"
+	if _, errOut, err := h.Run(t.Context(), "sh", "-c", script); err != nil {
+		t.Fatal(err, errOut)
+	}
+	more := strings.Join(look().New(before), "\n") + "\n"
+	for _, want := range []string{
+		"link: left\n", "address: left inet 10.9.0.1/24\n", "route: 10.9.0.0/24 dev left", "mount: /run/left tmpfs\n", "iptables: -N LEFT\n",
+		"nft: table ip left {\n", "network namespace: left\n", "process: sleep 1000\n", "run file: /run/left\n", "file: /etc/cni/left\n",
+	} {
+		if !strings.Contains(more, want) {
+			t.Errorf("no %q in\n%s", want, more)
+		}
+	}
+}

@@ -31,8 +31,12 @@ const (
 type Options struct {
 	// ServerArgs and AgentArgs are added to the command lines.
 	ServerArgs, AgentArgs []string
+	// DataDir is where ServerArgs put the data; empty for the default.
+	DataDir string
 	// NoJoin leaves the agents to the test.
 	NoJoin bool
+	// BeforeStart is called for each host when kedge is installed and not yet started.
+	BeforeStart func(*lab.Host)
 }
 
 // Cluster is a running cluster: the host "server" and agents on all others.
@@ -53,7 +57,10 @@ func New(t testing.TB, topology lab.Topology, o Options) *Cluster {
 	c := &Cluster{Lab: lab.New(t, topology)}
 	for _, h := range c.Lab.Hosts() {
 		Must(t, Install(h, path))
-		Must(t, InstallApp(t.Context(), h))
+		if o.BeforeStart != nil {
+			o.BeforeStart(h)
+		}
+		Must(t, InstallApp(t.Context(), h, o.DataDir))
 		common := []string{"--node-name", h.Name(), "--cgroup-root", h.CgroupRoot()}
 		if h.Name() == "server" {
 			c.Server = &Node{Host: h, Args: slices.Concat([]string{"server"}, common, o.ServerArgs)}

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,8 +21,8 @@ import (
 const AppImage = "app.kedge.test/app:1"
 
 const (
-	binary = "/usr/local/bin/kedge"
-	images = "/var/lib/kedge/agent/images"
+	binary  = "/usr/local/bin/kedge"
+	dataDir = "/var/lib/kedge"
 )
 
 // Binary is the kedge under test: $KEDGE_BINARY, or bin/kedge of the repository. Without it the test
@@ -112,11 +113,12 @@ func buildApp(ctx context.Context) ([]byte, error) {
 	return os.ReadFile(archive)
 }
 
-// InstallApp puts the application's image into the host's image folder.
-func InstallApp(ctx context.Context, h *lab.Host) error {
+// InstallApp puts the application's image into the image folder below data, or below the default
+// data directory where that is empty.
+func InstallApp(ctx context.Context, h *lab.Host, data string) error {
 	archive, err := appArchive(ctx)
 	if err != nil {
 		return err
 	}
-	return h.WriteFile(images+"/app.tar", archive, 0o644)
+	return h.WriteFile(cmp.Or(data, dataDir)+"/agent/images/app.tar", archive, 0o644)
 }
