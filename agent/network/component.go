@@ -120,11 +120,12 @@ func (n *Network) Run(ctx context.Context, ready func()) error {
 }
 
 func (n *Network) once(ctx context.Context, k *kernel, last known) error {
-	uplinks, mtu, err := observe()
+	facts, err := observe()
 	if err != nil {
 		return err
 	}
-	plan, err := NewPlan(n.cfg, Facts{PodCIDR: last.PodCIDR, Peers: last.Peers, Uplinks: uplinks, MTU: mtu})
+	facts.PodCIDR, facts.Peers = last.PodCIDR, last.Peers
+	plan, err := NewPlan(n.cfg, facts)
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ const networkName = "kedge"
 
 // conflist is the CNI configuration of the bridge, host-local and portmap
 // plugins (containernetworking/plugins, documentation of each plugin).
-func conflist(cfg Config, pods netip.Prefix, gateway netip.Addr, mtu int) ([]byte, error) {
+func conflist(cfg Config, pods netip.Prefix, bridge Bridge) ([]byte, error) {
 	type object = map[string]any
 	list := object{
 		"cniVersion": "1.0.0",
@@ -23,16 +23,17 @@ func conflist(cfg Config, pods netip.Prefix, gateway netip.Addr, mtu int) ([]byt
 		"plugins": []any{
 			object{
 				"type":             "bridge",
-				"bridge":           BridgeName,
+				"bridge":           bridge.Name,
 				"isGateway":        true,
 				"isDefaultGateway": true,
 				"ipMasq":           false,
-				"portIsolation":    true,
-				"mtu":              mtu,
+				"portIsolation":    bridge.Isolated,
+				"hairpinMode":      !bridge.Isolated,
+				"mtu":              bridge.MTU,
 				"ipam": object{
 					"type":    "host-local",
 					"dataDir": filepath.Join(cfg.StateDir, "addresses"),
-					"ranges":  [][]object{{{"subnet": pods.String(), "gateway": gateway.String()}}},
+					"ranges":  [][]object{{{"subnet": pods.String(), "gateway": bridge.Address.Addr().String()}}},
 				},
 			},
 			object{

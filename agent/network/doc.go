@@ -15,7 +15,11 @@
 // through the host, which answers ARP for them (proxy_arp_pvlan). So replies
 // of a Service's endpoint on the same node pass the host again and are
 // translated back without br_netfilter, whose switch is global to the host and
-// whose module edge kernels often lack.
+// whose module edge kernels often lack. Where something else of the host, such
+// as Docker, has switched it on, it bridges translated frames from port to port,
+// which isolation would drop: there the ports are ordinary ones with hairpin.
+// The switch is looked at with everything else, and running pods follow it; when
+// it goes off under running pods, their ARP caches need up to a minute.
 //
 // IPv4 only. Everything stays in place when the process ends, is adopted at the
 // next start, and [RemoveAll] takes it away without running state. Start

@@ -105,9 +105,16 @@ func wire(a *host, nameA string, b *host, nameB string) {
 func (h *host) addPod(name, addr, gateway string) *host {
 	pod := newHost(h.t)
 	wire(h, "veth"+name, pod, "eth0")
-	h.run("ip link set veth" + name + " master kedge0; bridge link set dev veth" + name + " isolated on")
+	h.run("ip link set veth" + name + " master kedge0")
+	h.run(portFlags("veth" + name))
 	pod.run("ip addr add " + addr + "/24 dev eth0; ip route add default via " + gateway)
 	return pod
+}
+
+// portFlags is the command that sets what the CNI plugin would set.
+func portFlags(link string) string {
+	return "if [ $(cat /proc/sys/net/ipv4/conf/kedge0/proxy_arp_pvlan) = 1 ]; then bridge link set dev " + link +
+		" isolated on; else bridge link set dev " + link + " hairpin on; fi"
 }
 
 // answer serves TCP at addr, telling each client the address it came from.
@@ -168,11 +175,12 @@ func newNode(t *testing.T) *node {
 func (n *node) apply(f Facts) {
 	n.t.Helper()
 	n.do(func() {
-		var err error
-		if f.Uplinks, f.MTU, err = observe(); err != nil {
+		host, err := observe()
+		if err != nil {
 			n.t.Error(err)
 			return
 		}
+		f.Uplinks, f.MTU, f.BridgeFilter = host.Uplinks, host.MTU, host.BridgeFilter
 		plan, err := NewPlan(n.cfg, f)
 		if err != nil {
 			n.t.Error(err)
@@ -193,8 +201,8 @@ func (n *node) removeAll() {
 // state is everything of the kernel that the package may change, as text.
 func (h *host) state() string {
 	h.t.Helper()
-	return h.run(`nft -s list ruleset; ip -d route | sed "s/ linkdown//"; ip -o -4 addr show | sed 's/^[0-9]*: //; s/ brd [0-9.]*//; s/valid_lft.*//'; ip -o link | cut -d' ' -f2 | sort;
-		cat /proc/sys/net/ipv4/ip_forward; cat /proc/sys/net/ipv4/conf/kedge0/proxy_arp_pvlan 2>/dev/null || true`)
+	return h.run(`nft list tables | sort | while read table; do nft -s list $table; done; ip -d route | sed "s/ linkdown//"; ip -o -4 addr show | sed 's/^[0-9]*: //; s/ brd [0-9.]*//; s/valid_lft.*//'; ip -o link | cut -d' ' -f2 | sort;
+		cat /proc/sys/net/ipv4/conf/kedge0/proxy_arp_pvlan 2>/dev/null || true`)
 }
 
 func want(t *testing.T, what, got, want string) {

@@ -97,11 +97,13 @@ func (k *kernel) ensureRuleset(ctx context.Context, body string) error {
 	return nil
 }
 
-// observe reads the facts of the host itself: its links and its MTU.
-func observe() (uplinks []Uplink, mtu int, err error) {
+// observe reads the facts of the host itself, which are all but those that the
+// cluster knows.
+func observe() (Facts, error) {
+	var f Facts
 	links, err := netlink.LinkList()
 	if err != nil {
-		return nil, 0, fmt.Errorf("listing the host's links: %w", err)
+		return f, fmt.Errorf("listing the host's links: %w", err)
 	}
 	byIndex := map[int]netlink.Link{}
 	for _, link := range links {
@@ -112,7 +114,7 @@ func observe() (uplinks []Uplink, mtu int, err error) {
 		}
 		addrs, err := netlink.AddrList(link, netlink.FAMILY_V4)
 		if err != nil {
-			return nil, 0, fmt.Errorf("listing the addresses of link %s: %w", attrs.Name, err)
+			return f, fmt.Errorf("listing the addresses of link %s: %w", attrs.Name, err)
 		}
 		u := Uplink{Name: attrs.Name}
 		for _, a := range addrs {
@@ -121,11 +123,13 @@ func observe() (uplinks []Uplink, mtu int, err error) {
 			}
 		}
 		if len(u.Addresses) > 0 {
-			uplinks = append(uplinks, u)
+			f.Uplinks = append(f.Uplinks, u)
 		}
 	}
-	mtu, err = defaultRouteMTU(byIndex)
-	return uplinks, mtu, err
+	filter, err := os.ReadFile("/proc/sys/net/bridge/bridge-nf-call-iptables")
+	f.BridgeFilter = err == nil && strings.TrimSpace(string(filter)) == "1"
+	f.MTU, err = defaultRouteMTU(byIndex)
+	return f, err
 }
 
 // defaultRouteMTU is the smallest MTU among the devices of the default routes.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 )
@@ -56,7 +57,46 @@ func ensureBridge(want Bridge) error {
 	if err := netlink.LinkSetUp(link); err != nil {
 		return fmt.Errorf("bringing up bridge %s: %w", want.Name, err)
 	}
+	return ensurePorts(link, want.Isolated)
+}
+
+// ensurePorts gives the links of running pods the flags that the CNI plugin
+// gives to new ones.
+func ensurePorts(bridge netlink.Link, isolated bool) error {
+	ports, err := podLinks(bridge)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, port := range ports {
+		have, err := netlink.LinkGetProtinfo(port)
+		if err != nil {
+			// The pod may have gone in the meantime.
+			continue
+		}
+		if have.Isolated != isolated {
+			errs = append(errs, netlink.LinkSetIsolated(port, isolated))
+		}
+		if have.Hairpin == isolated {
+			errs = append(errs, netlink.LinkSetHairpin(port, !isolated))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("setting the flags of the ports of bridge %s: %w", bridge.Attrs().Name, err)
+	}
 	return nil
+}
+
+// podLinks returns the host's ends of the pods' links. Only veths are the CNI
+// plugin's; another port was put there by a person.
+func podLinks(bridge netlink.Link) ([]netlink.Link, error) {
+	links, err := netlink.LinkList()
+	if err != nil {
+		return nil, fmt.Errorf("listing the ports of bridge %s: %w", bridge.Attrs().Name, err)
+	}
+	return slices.DeleteFunc(links, func(l netlink.Link) bool {
+		return l.Attrs().MasterIndex != bridge.Attrs().Index || l.Type() != "veth"
+	}), nil
 }
 
 func ensureAddress(link netlink.Link, want netip.Prefix) error {
@@ -93,17 +133,10 @@ func removeLinks() error {
 	if err != nil {
 		return fmt.Errorf("looking for bridge %s: %w", BridgeName, err)
 	}
-	links, err := netlink.LinkList()
-	if err != nil {
-		return fmt.Errorf("listing the ports of bridge %s: %w", BridgeName, err)
-	}
-	var errs []error
-	for _, link := range links {
-		// Only veths are the CNI plugin's; another port was put there by a
-		// person and merely loses its master.
-		if link.Attrs().MasterIndex == bridge.Attrs().Index && link.Type() == "veth" {
-			errs = append(errs, netlink.LinkDel(link))
-		}
+	ports, err := podLinks(bridge)
+	errs := []error{err}
+	for _, port := range ports {
+		errs = append(errs, netlink.LinkDel(port))
 	}
 	return errors.Join(append(errs, netlink.LinkDel(bridge))...)
 }

@@ -12,6 +12,9 @@ type Facts struct {
 	Uplinks []Uplink
 	// MTU of the device of the default route in bytes, 0 when there is none.
 	MTU int
+	// BridgeFilter tells that bridged IPv4 frames pass the host's IP rules
+	// (br_netfilter, net.bridge.bridge-nf-call-iptables), as Docker has it.
+	BridgeFilter bool
 }
 
 // Peer is another node of the cluster.

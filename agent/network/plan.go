@@ -44,6 +44,9 @@ type Bridge struct {
 	Address netip.Prefix // the pods' gateway
 	MAC     net.HardwareAddr
 	MTU     int // bytes
+	// Isolated keeps frames from going from pod to pod; otherwise a frame may
+	// even go back to where it came from (hairpin).
+	Isolated bool
 }
 
 // Sysctl is a file below /proc/sys and its wanted value.
@@ -83,20 +86,28 @@ func NewPlan(cfg Config, f Facts) (Plan, error) {
 			Address: netip.PrefixFrom(gateway, pods.Bits()),
 			// Fixed, as a bridge otherwise takes the lowest address of its
 			// ports and changes it under the pods' ARP caches.
-			MAC: append(net.HardwareAddr{0x0a, 0x58}, gateway.AsSlice()...),
-			MTU: mtu,
+			MAC:      append(net.HardwareAddr{0x0a, 0x58}, gateway.AsSlice()...),
+			MTU:      mtu,
+			Isolated: !f.BridgeFilter,
 		},
 		Sysctls: []Sysctl{
 			{"net/ipv4/ip_forward", "1"},
-			{"net/ipv4/conf/" + BridgeName + "/proxy_arp_pvlan", "1"},
+			{"net/ipv4/conf/" + BridgeName + "/proxy_arp_pvlan", digit(!f.BridgeFilter)},
 		},
 		Ruleset: ruleset(pods, cfg.ClusterCIDR.Masked()),
 		Forward: cfg.ClusterCIDR.Masked(),
 	}
 	p.Routes, p.Relayed = routes(cfg.ClusterCIDR.Masked(), f)
 	var err error
-	p.Conflist, err = conflist(cfg, pods, gateway, mtu)
+	p.Conflist, err = conflist(cfg, pods, p.Bridge)
 	return p, err
+}
+
+func digit(on bool) string {
+	if on {
+		return "1"
+	}
+	return "0"
 }
 
 func routes(cluster netip.Prefix, f Facts) (routes []Route, relayed []string) {
@@ -124,7 +135,7 @@ func routes(cluster netip.Prefix, f Facts) (routes []Route, relayed []string) {
 // String is the plan as text for people, golden files and comparison.
 func (p Plan) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "link %s type bridge address %s mtu %d inet %s\n", p.Bridge.Name, p.Bridge.MAC, p.Bridge.MTU, p.Bridge.Address)
+	fmt.Fprintf(&b, "link %s type bridge address %s mtu %d inet %s isolated %t\n", p.Bridge.Name, p.Bridge.MAC, p.Bridge.MTU, p.Bridge.Address, p.Bridge.Isolated)
 	for _, s := range p.Sysctls {
 		fmt.Fprintf(&b, "sysctl %s = %s\n", s.Path, s.Value)
 	}

@@ -37,7 +37,7 @@ func TestPlanIsAsInTheGoldenFile(t *testing.T) {
 		"alone": {PodCIDR: netip.MustParsePrefix("10.42.0.0/24")},
 		"peers": {
 			PodCIDR: netip.MustParsePrefix("10.42.1.0/24"),
-			MTU:     1400,
+			MTU:     1400, BridgeFilter: true,
 			Uplinks: []Uplink{uplink("eth0", "192.0.2.1/24"), uplink("lan0", "198.51.100.7/28", "192.0.2.65/26")},
 			Peers: []Peer{
 				peer("same-subnet", "10.42.3.0/24", "192.0.2.2"),
