@@ -278,3 +278,21 @@ func written(b *testing.B) int64 {
 	}
 	return 0
 }
+
+// BenchmarkIdleLook is what looking after two unused databases writes to disk.
+func BenchmarkIdleLook(b *testing.B) {
+	r := start(b, testConfig(b))
+	defer r.stop(b)
+	if _, err := r.running[0].checkpoint(b.Context(), "PASSIVE"); err != nil {
+		b.Fatal(err)
+	}
+	before := written(b)
+	for b.Loop() {
+		for _, i := range r.running {
+			if _, err := i.look(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	b.ReportMetric(float64(written(b)-before)/float64(b.N), "disk-B/op")
+}
