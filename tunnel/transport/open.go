@@ -157,7 +157,13 @@ func (st *stream) serve() {
 const drainTime = 30 * time.Second
 
 func (st *stream) splice(conn net.Conn) {
-	stop := context.AfterFunc(st.ctx, func() { _ = conn.SetWriteDeadline(time.Now().Add(drainTime)) })
+	stop := context.AfterFunc(st.ctx, func() {
+		if st.failed() {
+			_ = conn.Close()
+			return
+		}
+		_ = conn.SetWriteDeadline(time.Now().Add(drainTime))
+	})
 	defer stop()
 	done := make(chan struct{})
 	go func() {
@@ -172,7 +178,10 @@ func (st *stream) splice(conn net.Conn) {
 		_ = conn.Close()
 	}()
 	if _, err := io.Copy(onlyWriter{st}, conn); err != nil {
+		// Either the target failed, or it sends to an end that has closed, for
+		// which TCP too resets the connection.
 		st.closeWith(ending{endAborted, err.Error()})
+		_ = conn.Close()
 	} else {
 		_ = st.CloseWrite()
 	}

@@ -141,10 +141,11 @@ func (s *Session) serve() {
 		streams = append(streams, st)
 	}
 	s.mu.Unlock()
-	s.cancel()
 	for _, st := range streams {
 		st.fail(reason)
 	}
+	// After the streams, which tell an end by failure from others.
+	s.cancel()
 	s.rd.Close()
 	s.wg.Wait()
 	close(s.done)

@@ -270,6 +270,13 @@ func (st *stream) fail(err error) {
 	st.answerLocked()
 }
 
+// failed tells that the session ended below the stream.
+func (st *stream) failed() bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.failure != nil
+}
+
 // refusal returns why the dial was refused, nil if it was accepted.
 func (st *stream) refusal() error {
 	st.mu.Lock()
