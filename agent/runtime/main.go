@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/cmd/containerd/command"
+
+	"github.com/kedge-io/kedge/internal/resident"
 )
 
 const (
@@ -15,7 +17,7 @@ const (
 	// memoryLimit in bytes is soft: above it the collector works harder, as
 	// during the unpacking of an image. Nothing is refused.
 	memoryLimit = 96 << 20
-	// settle is when start-up garbage is handed back to the kernel.
+	// settle is when what only the start needed is handed back to the kernel.
 	settle = 20 * time.Second
 )
 
@@ -26,7 +28,7 @@ const (
 func Main(args []string) error {
 	debug.SetGCPercent(gcPercent)
 	debug.SetMemoryLimit(memoryLimit)
-	time.AfterFunc(settle, debug.FreeOSMemory)
+	time.AfterFunc(settle, func() { _ = resident.Trim() }) // only an economy: no harm if it fails
 
 	if err := command.App().Run(append([]string{"containerd"}, args...)); err != nil {
 		return fmt.Errorf("run containerd: %w", err)
