@@ -65,7 +65,7 @@ func unpack(r io.Reader, dir string) error {
 	if err != nil {
 		return err
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	t := tar.NewReader(r)
 	for {
 		head, err := t.Next()

@@ -151,7 +151,7 @@ func (c hostConfig) kernel() error {
 	if err != nil {
 		return fmt.Errorf("pick up %s: %w", cgroups, err)
 	}
-	defer unix.Close(tree)
+	defer func() { _ = unix.Close(tree) }()
 	for _, m := range []struct{ kind, dir, options string }{
 		{"proc", "/proc", ""}, {"sysfs", "/sys", ""}, {"tmpfs", "/run", "mode=0755"},
 	} {

@@ -219,7 +219,7 @@ func (c *Cluster) WaitNode(t testing.TB, name string, want corev1.ConditionStatu
 			if cond.Type == corev1.NodeReady && cond.Status == want {
 				return nil
 			} else if cond.Type == corev1.NodeReady {
-				return fmt.Errorf("Ready=%s: %s: %s", cond.Status, cond.Reason, cond.Message)
+				return fmt.Errorf("its condition is Ready=%s: %s: %s", cond.Status, cond.Reason, cond.Message)
 			}
 		}
 		return errors.New("no condition Ready yet")

@@ -88,7 +88,7 @@ func buildApp(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	program, archive := filepath.Join(dir, "app"), filepath.Join(dir, "app.tar")
 	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-o", program, "./tests/app")
 	build.Dir = root

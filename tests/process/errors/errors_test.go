@@ -89,8 +89,8 @@ const emptyDisk = "rm -rf /var/lib/kedge/* /etc/kedge"
 var serverFailures = []failure{
 	{
 		name:    "unknown key",
-		prepare: "mkdir -p /etc/kedge; printf 'node-name: spare\nnode-nmae: x\n' > /etc/kedge/config.yaml", undo: emptyDisk,
-		args: []string{"server"}, want: []string{"node-nmae", "/etc/kedge/config.yaml:2", "node-name"},
+		prepare: "mkdir -p /etc/kedge; printf 'node-name: spare\nnode-nam: x\n' > /etc/kedge/config.yaml", undo: emptyDisk,
+		args: []string{"server"}, want: []string{"node-nam", "/etc/kedge/config.yaml:2", "node-name"},
 	},
 	{
 		name: "overlapping networks",
@@ -229,4 +229,3 @@ func clockCommand(t *testing.T, h *lab.Host) []string {
 	cluster.Must(t, os.WriteFile(h.OnDisk(there), data, 0o755))
 	return []string{there, clockVerb}
 }
-
