@@ -75,3 +75,23 @@ func All() ([]netip.Addr, error) {
 func usable(a netip.Addr) bool {
 	return a.IsGlobalUnicast() && !a.IsLoopback() && !a.IsUnspecified()
 }
+
+// On returns the addresses of the link of a name, none when there is no such
+// link.
+func On(name string) []netip.Addr {
+	link, err := net.InterfaceByName(name)
+	if err != nil {
+		return nil
+	}
+	addrs, err := link.Addrs()
+	if err != nil {
+		return nil
+	}
+	var out []netip.Addr
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			out = append(out, p.Addr().Unmap())
+		}
+	}
+	return out
+}

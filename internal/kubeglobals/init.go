@@ -31,8 +31,9 @@ func initialise() error {
 		}
 	}
 	// The server's own lease says which API servers there are. On one server
-	// nobody reads it, and it costs a write to flash every ten seconds.
-	gates := map[string]bool{"APIServerIdentity": false}
+	// nobody reads it, and it costs a write to flash every ten seconds. The
+	// proxy between API servers of different versions depends on it.
+	gates := map[string]bool{"APIServerIdentity": false, "UnknownVersionInteroperabilityProxy": false}
 	if err := utilfeature.DefaultMutableFeatureGate.SetFromMap(gates); err != nil {
 		return fmt.Errorf("set kubernetes feature gates: %w", err)
 	}

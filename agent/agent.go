@@ -1,0 +1,209 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+
+	"github.com/kedge-io/kedge/agent/apilb"
+	"github.com/kedge-io/kedge/agent/dns"
+	"github.com/kedge-io/kedge/agent/enroll"
+	"github.com/kedge-io/kedge/agent/host"
+	"github.com/kedge-io/kedge/agent/kube"
+	"github.com/kedge-io/kedge/agent/network"
+	"github.com/kedge-io/kedge/agent/runtime"
+	"github.com/kedge-io/kedge/agent/runtime/bundle"
+	"github.com/kedge-io/kedge/internal/lifecycle"
+	"github.com/kedge-io/kedge/internal/wire"
+	"github.com/kedge-io/kedge/tunnel/access"
+	"github.com/kedge-io/kedge/tunnel/spoke"
+)
+
+// Report tells the group about trouble of a component that runs, and with nil
+// that it is over.
+type Report func(component string, err error)
+
+// Agent is a node that has its identity and its programs and does not run yet.
+type Agent struct {
+	cfg    Config
+	log    *slog.Logger
+	report Report
+	facts  host.Facts
+	enroll *enroll.Enroll
+	id     enroll.Identity
+}
+
+// New checks cfg and the host, unpacks the runtime bundle and makes the node's
+// identity ready: from disk, or by joining, which may take until the join
+// timeout. Nothing runs afterwards.
+func New(ctx context.Context, cfg Config, log *slog.Logger, report Report) (*Agent, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	facts := host.NewProbe().Detect(ctx, cfg.Layout.DataDir)
+	if err := facts.Preflight(); err != nil {
+		return nil, err
+	}
+	a := &Agent{cfg: cfg, log: log, report: report, facts: facts}
+	var err error
+	a.enroll, err = enroll.New(enroll.Config{
+		Layout: cfg.Layout, Server: cfg.ServerURL, Token: cfg.Token, NodeName: cfg.NodeName, NodeIPs: cfg.NodeIPs,
+		JoinTimeout: cfg.JoinTimeout, Issue: cfg.Issue, ServerCA: cfg.ServerCA, Proxy: cfg.Proxy, Built: cfg.Built,
+		Report: a.reporter(enroll.ComponentName),
+	}, log.With("component", enroll.ComponentName))
+	if err != nil {
+		return nil, err
+	}
+	if err := a.enroll.Join(ctx); err != nil {
+		return nil, err
+	}
+	a.id = a.enroll.Identity()
+	if _, err := bundle.Unpack(ctx, cfg.Layout.Data()); err != nil {
+		return nil, fmt.Errorf("unpack the runtime bundle: %w", err)
+	}
+	return a, nil
+}
+
+// Adaptations are what the host lacks and kedge works around.
+func (a *Agent) Adaptations() []host.Condition { return a.facts.Adaptations() }
+
+func (a *Agent) reporter(component string) func(error) {
+	return func(err error) { a.report(component, err) }
+}
+
+// Components returns the parts of the node. api names what must be ready
+// before the API can be reached; empty on a machine without a server.
+func (a *Agent) Components(api ...string) ([]lifecycle.Component, error) {
+	server, err := serverHostPort(a.cfg.ServerURL)
+	if err != nil {
+		return nil, err
+	}
+	cluster, err := singleStack(a.id.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	containerd, err := runtime.NewContainerd(a.runtimeConfig(), a.log, a.reporter(runtime.ComponentName))
+	if err != nil {
+		return nil, err
+	}
+	images, err := runtime.NewImages(a.runtimeConfig(), a.log, a.reporter(runtime.ImagesName))
+	if err != nil {
+		return nil, err
+	}
+	pods, err := network.New(network.Config{
+		NodeName: a.cfg.NodeName, ClusterCIDR: cluster.pods, Kubeconfig: a.id.Files.AgentConfig,
+		ConfDir: a.cfg.Layout.CNIConfig(), StateDir: a.cfg.Layout.CNIState(),
+	}, a.log, a.reporter(network.Name))
+	if err != nil {
+		return nil, err
+	}
+	names, err := dns.New(dns.Config{
+		Address: cluster.dns, Domain: a.id.Cluster.ClusterDomain, Kubeconfig: a.id.Files.AgentConfig,
+		ResolvConf: a.cfg.ResolvConf,
+	}, a.log, a.reporter(dns.Name))
+	if err != nil {
+		return nil, err
+	}
+	comps := []lifecycle.Component{
+		a.enrolment(),
+		apilb.New(apilb.Config{Listen: apilb.Address, Server: server}, a.log, append([]string{enroll.ComponentName}, api...)...),
+		containerd.Component(),
+		images.Component(),
+		pods.Component(apilb.Name),
+		names.Component(apilb.Name),
+	}
+	comps = append(comps, kube.Components(a.kubeConfig(cluster), a.log, a.report, apilb.Name, runtime.ComponentName)...)
+	if a.cfg.Issue != nil {
+		return comps, nil
+	}
+	link, err := a.link()
+	if err != nil {
+		return nil, err
+	}
+	return append(comps, link), nil
+}
+
+// enrolment is the component without its Prepare: [New] has joined already.
+func (a *Agent) enrolment() lifecycle.Component {
+	c := a.enroll.Component()
+	c.Prepare = nil
+	return c
+}
+
+func (a *Agent) link() (lifecycle.Component, error) {
+	files := a.id.Files
+	s, err := spoke.New(spoke.Config{
+		Server: a.cfg.ServerURL, CAFile: files.ServerCA,
+		CertFile: files.KubeletClientCert, KeyFile: files.KubeletClientKey,
+		Rules:    func() access.Rules { return access.Rules{KubeletPort: kube.KubeletPort} },
+		Proxy:    a.cfg.Proxy,
+		Report:   a.reporter(spoke.Component),
+		Software: a.cfg.Version,
+	}, a.log)
+	if err != nil {
+		return lifecycle.Component{}, err
+	}
+	// Ready means that a dial came back, and what is dialled is kubelet.
+	return s.Component(enroll.ComponentName, kube.Kubelet), nil
+}
+
+func (a *Agent) runtimeConfig() runtime.Config {
+	c := runtime.Config{
+		Layout: a.cfg.Layout, Env: a.cfg.Env, SystemdCgroup: a.facts.SystemdCgroup(),
+		RestrictOOMScore: !a.facts.SysResource, Debug: a.cfg.Debug,
+	}
+	if !a.facts.Overlay() {
+		c.Snapshotter = runtime.SnapshotterNative
+	}
+	return c
+}
+
+func (a *Agent) kubeConfig(cluster stack) kube.Config {
+	c := kube.Config{
+		Layout: a.cfg.Layout, NodeName: a.cfg.NodeName, NodeIPs: a.cfg.NodeIPs, ExternalIPs: a.cfg.ExternalIPs,
+		NodeLabels: a.cfg.Labels, NodeTaints: a.cfg.Taints,
+		ClientCA: a.id.Files.ClientCA, ServingCert: a.id.Files.KubeletServingCert, ServingKey: a.id.Files.KubeletServingKey,
+		ContainerdSocket: a.cfg.Layout.ContainerdSocket(),
+		ClusterCIDR:      cluster.pods, ClusterDNS: cluster.dns, ClusterDomain: a.id.Cluster.ClusterDomain,
+		ResolvConf: a.cfg.ResolvConf, CgroupRoot: a.cfg.CgroupRoot,
+		KubeletArgs: a.cfg.KubeletArgs, KubeProxyArgs: a.cfg.KubeProxyArgs,
+		Host: kube.Host{
+			CgroupV1:      a.facts.Cgroup != host.CgroupV2,
+			SystemdCgroup: a.facts.SystemdCgroup(),
+			OOMScoreFixed: !a.facts.SysResource,
+		},
+	}
+	for _, f := range a.facts.Adaptations() {
+		c.Host.Conditions = append(c.Host.Conditions, kube.Condition{Type: f.Name, Message: f.Message})
+	}
+	return c
+}
+
+// stack is the one address family that pods have so far.
+type stack struct {
+	pods netip.Prefix
+	dns  netip.Addr
+}
+
+func singleStack(c wire.ClusterConfig) (stack, error) {
+	if len(c.ClusterCIDRs) == 0 || len(c.ClusterDNS) == 0 {
+		return stack{}, errors.New("the server told no pod range or DNS address: remove the node's agent folder and join again")
+	}
+	return stack{pods: c.ClusterCIDRs[0], dns: c.ClusterDNS[0]}, nil
+}
+
+// serverHostPort turns the URL of the server into an address to dial.
+func serverHostPort(server string) (string, error) {
+	u, err := url.Parse(server)
+	if err != nil || u.Host == "" {
+		return "", fmt.Errorf("--server %q must look like https://HOST:6443", server)
+	}
+	if u.Port() == "" {
+		return net.JoinHostPort(u.Hostname(), "443"), nil
+	}
+	return u.Host, nil
+}

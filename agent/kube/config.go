@@ -1,0 +1,86 @@
+package kube
+
+import (
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+
+	"github.com/kedge-io/kedge/internal/lifecycle"
+	"github.com/kedge-io/kedge/internal/paths"
+)
+
+// The names of the components that this package provides.
+const (
+	Kubelet = "kubelet"
+	Proxy   = "kube-proxy"
+	// Node is ready when the API says that the node is.
+	Node = "node"
+)
+
+// KubeletPort is the TCP port on loopback where kubelet serves its API.
+const KubeletPort = 10250
+
+// Config says how kubelet and kube-proxy are to run.
+type Config struct {
+	Layout   paths.Layout
+	NodeName string
+	// NodeIPs are the node's own addresses, at most one of each family. Empty
+	// lets kubelet choose by the default route.
+	NodeIPs []netip.Addr
+	// ExternalIPs are published as the node's external addresses.
+	ExternalIPs []netip.Addr
+	// NodeLabels are "key=value", NodeTaints "key=value:effect"; both are set
+	// when the node registers for the first time.
+	NodeLabels []string
+	NodeTaints []string
+	// ClientCA verifies who calls kubelet; ServingCert and ServingKey are what
+	// it shows them.
+	ClientCA, ServingCert, ServingKey string
+	ContainerdSocket                  string
+	ClusterCIDR                       netip.Prefix
+	ClusterDNS                        netip.Addr
+	ClusterDomain                     string
+	// ResolvConf is the file with the host's resolvers, given to pods that ask
+	// for them.
+	ResolvConf string
+	// CgroupRoot is the cgroup below which pods live, "/" for the root.
+	CgroupRoot string
+	Host       Host
+
+	// Settings of a person, "name=value", passed to upstream's flags.
+	KubeletArgs   []string
+	KubeProxyArgs []string
+}
+
+// Host is what the host offers, as far as kubelet and kube-proxy must know.
+type Host struct {
+	// CgroupV1 tells that the memory controller lives in a v1 hierarchy.
+	CgroupV1 bool
+	// SystemdCgroup tells that systemd owns the cgroup tree.
+	SystemdCgroup bool
+	// OOMScoreFixed tells that the process may not lower its OOM score.
+	OOMScoreFixed bool
+	// Conditions are shown as conditions of the Node object.
+	Conditions []Condition
+}
+
+// Condition is one thing about the host that somebody who looks at the Node
+// should know.
+type Condition struct {
+	// Type is a CamelCase word; it becomes "Kedge" + Type on the Node.
+	Type    string
+	Message string
+}
+
+// Components returns kubelet, kube-proxy and the watch over the node's own
+// readiness. kubeletNeeds names what must be ready before kubelet starts.
+// report tells the group about trouble of a component that runs.
+func Components(cfg Config, log *slog.Logger, report func(name string, err error), kubeletNeeds ...string) []lifecycle.Component {
+	return []lifecycle.Component{
+		newKubelet(cfg, kubeletNeeds),
+		newProxy(cfg),
+		newNode(cfg, log.With("component", Node), report),
+	}
+}
+
+func (c Config) staticPods() string { return filepath.Join(c.Layout.Agent(), "pod-manifests") }

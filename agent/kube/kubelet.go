@@ -1,0 +1,196 @@
+package kube
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	"k8s.io/kubernetes/cmd/kubelet/app"
+	"k8s.io/kubernetes/cmd/kubelet/app/options"
+	kubeletconfig "k8s.io/kubernetes/pkg/kubelet/apis/config"
+	"k8s.io/kubernetes/pkg/kubelet/apis/config/validation"
+
+	"github.com/kedge-io/kedge/internal/kubeglobals"
+	"github.com/kedge-io/kedge/internal/lifecycle"
+)
+
+// newKubelet returns kubelet, ready when its health endpoint says so and the
+// node is registered.
+func newKubelet(cfg Config, needs []string) lifecycle.Component {
+	return lifecycle.Component{
+		Name:  Kubelet,
+		Needs: needs,
+		Run: func(ctx context.Context, ready func()) error {
+			server, err := kubeletServer(cfg)
+			if err != nil {
+				return err
+			}
+			for _, dir := range []string{cfg.staticPods(), server.RootDirectory, cfg.Layout.PodLogs()} {
+				if err := os.MkdirAll(dir, 0o755); err != nil {
+					return fmt.Errorf("make a folder for kubelet: %w", err)
+				}
+			}
+			deps, err := app.UnsecuredDependencies(ctx, server, utilfeature.DefaultFeatureGate)
+			if err != nil {
+				return fmt.Errorf("set up kubelet: %w", err)
+			}
+			go func() {
+				if awaitKubelet(ctx, cfg, server) {
+					ready()
+				}
+			}()
+			if err := app.Run(ctx, server, deps, utilfeature.DefaultFeatureGate); err != nil {
+				return fmt.Errorf("run kubelet: %w", err)
+			}
+			return ctx.Err()
+		},
+	}
+}
+
+// kubeletServer builds kubelet's configuration: kedge's own choices first,
+// then the flags of the user on top, as upstream's command does it.
+func kubeletServer(cfg Config) (*options.KubeletServer, error) {
+	if err := kubeglobals.Init(); err != nil {
+		return nil, err
+	}
+	server, err := options.NewKubeletServer()
+	if err != nil {
+		return nil, fmt.Errorf("default configuration of kubelet: %w", err)
+	}
+	configureKubelet(cfg, &server.KubeletConfiguration)
+
+	fs := pflag.NewFlagSet(Kubelet, pflag.ContinueOnError)
+	server.AddFlags(fs)
+	args := kubeglobals.Args(kubeletDefaults(cfg), cfg.KubeletArgs)
+	if err := kubeglobals.Parse(fs, args, "--kubelet-arg"); err != nil {
+		return nil, err
+	}
+	if err := options.ValidateKubeletServer(server); err != nil {
+		return nil, fmt.Errorf("configuration of kubelet: %w", err)
+	}
+	if err := validation.ValidateKubeletConfiguration(&server.KubeletConfiguration, utilfeature.DefaultFeatureGate); err != nil {
+		return nil, fmt.Errorf("configuration of kubelet: %w", err)
+	}
+	return server, nil
+}
+
+// configureKubelet sets what has no flag or reads better as a field.
+func configureKubelet(cfg Config, c *kubeletconfig.KubeletConfiguration) {
+	c.Address, c.Port, c.ReadOnlyPort = "127.0.0.1", KubeletPort, 0
+	c.TLSCertFile, c.TLSPrivateKeyFile = cfg.ServingCert, cfg.ServingKey
+	c.Authentication.X509.ClientCAFile = cfg.ClientCA
+	c.Authentication.Anonymous.Enabled = false
+	c.Authentication.Webhook.Enabled = true
+	c.Authorization.Mode = kubeletconfig.KubeletAuthorizationModeWebhook
+
+	c.ContainerRuntimeEndpoint = "unix://" + cfg.ContainerdSocket
+	c.StaticPodPath = cfg.staticPods()
+	c.PodLogsDir = cfg.Layout.PodLogs()
+	c.ResolverConfig = cfg.ResolvConf
+	c.ClusterDomain = cfg.ClusterDomain
+	if cfg.ClusterDNS.IsValid() {
+		c.ClusterDNS = []string{cfg.ClusterDNS.String()}
+	}
+
+	c.CgroupDriver = "cgroupfs"
+	if cfg.Host.SystemdCgroup {
+		c.CgroupDriver = "systemd"
+	}
+	c.CgroupRoot = cfg.CgroupRoot
+	c.FailCgroupV1 = !cfg.Host.CgroupV1
+	c.FailSwapOn = false
+	if cfg.Host.OOMScoreFixed {
+		c.OOMScoreAdj = 0
+	}
+	c.SerializeImagePulls = false
+	// Small disks: upstream's 15 % for images would evict from a half-full one.
+	c.EvictionHard = map[string]string{
+		"memory.available": "100Mi", "nodefs.available": "5%", "imagefs.available": "5%",
+		"nodefs.inodesFree": "5%",
+	}
+	// The status of a healthy node is written every 5 min; the lease shows
+	// that it lives.
+	c.NodeStatusReportFrequency = metav1.Duration{Duration: 5 * time.Minute}
+	c.ShutdownGracePeriod = metav1.Duration{}
+}
+
+func kubeletDefaults(cfg Config) map[string]string {
+	flags := map[string]string{
+		"cert-dir":          cfg.Layout.AgentTLS(),
+		"hostname-override": cfg.NodeName,
+		"kubeconfig":        cfg.Layout.KubeletConfig(),
+		"root-dir":          cfg.Layout.Kubelet(),
+	}
+	if len(cfg.NodeIPs) > 0 {
+		flags["node-ip"] = joinAddrs(cfg.NodeIPs)
+	}
+	if len(cfg.NodeLabels) > 0 {
+		flags["node-labels"] = strings.Join(cfg.NodeLabels, ",")
+	}
+	if len(cfg.NodeTaints) > 0 {
+		flags["register-with-taints"] = strings.Join(cfg.NodeTaints, ",")
+	}
+	return flags
+}
+
+func joinAddrs(addrs []netip.Addr) string {
+	words := make([]string, len(addrs))
+	for i, a := range addrs {
+		words[i] = a.String()
+	}
+	return strings.Join(words, ",")
+}
+
+// awaitKubelet waits until kubelet is healthy and the node is registered. It
+// returns false when ctx ends first.
+func awaitKubelet(ctx context.Context, cfg Config, server *options.KubeletServer) bool {
+	healthy := func() bool {
+		url := "http://" + server.HealthzBindAddress + ":" + strconv.Itoa(int(server.HealthzPort)) + "/healthz"
+		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+		defer cancel()
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return false
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return false
+		}
+		_ = resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	}
+	if !poll(ctx, 100*time.Millisecond, healthy) {
+		return false
+	}
+	client, err := nodeClient(cfg)
+	if err != nil {
+		return false
+	}
+	return poll(ctx, 100*time.Millisecond, func() bool {
+		_, err := client.CoreV1().Nodes().Get(ctx, cfg.NodeName, metav1.GetOptions{})
+		return err == nil
+	})
+}
+
+// poll asks done at an interval until it says so. It returns false when ctx
+// ends first.
+func poll(ctx context.Context, interval time.Duration, done func() bool) bool {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for !done() {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-ticker.C:
+		}
+	}
+	return true
+}

@@ -1,0 +1,127 @@
+package kube
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/kedge-io/kedge/internal/lifecycle"
+)
+
+// newNode watches the node's own object: it is ready when the API calls the
+// node Ready, is degraded while the API does not, and publishes what is
+// special about the host as conditions of the node.
+func newNode(cfg Config, log *slog.Logger, report func(string, error)) lifecycle.Component {
+	return lifecycle.Component{
+		Name:  Node,
+		Needs: []string{Kubelet},
+		Run: func(ctx context.Context, ready func()) error {
+			client, err := nodeClient(cfg)
+			if err != nil {
+				return err
+			}
+			if err := publish(ctx, client, cfg); err != nil && ctx.Err() == nil {
+				log.Warn("conditions of the host are not on the node", "error", err)
+			}
+			factory := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
+				o.FieldSelector = fields.OneTermEqualSelector(metav1.ObjectNameField, cfg.NodeName).String()
+			}))
+			informer := factory.Core().V1().Nodes().Informer()
+			see := func(obj any) {
+				node, ok := obj.(*corev1.Node)
+				if !ok {
+					return
+				}
+				err := notReady(node)
+				if err == nil {
+					ready()
+				}
+				report(Node, err)
+			}
+			if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+				AddFunc:    see,
+				UpdateFunc: func(_, obj any) { see(obj) },
+			}); err != nil {
+				return fmt.Errorf("watch the node: %w", err)
+			}
+			factory.Start(ctx.Done())
+			<-ctx.Done()
+			factory.Shutdown()
+			return ctx.Err()
+		},
+	}
+}
+
+// notReady returns nil for a node that the API calls Ready, else why it is not.
+func notReady(node *corev1.Node) error {
+	for _, c := range node.Status.Conditions {
+		if c.Type != corev1.NodeReady {
+			continue
+		}
+		if c.Status == corev1.ConditionTrue {
+			return nil
+		}
+		return fmt.Errorf("node is not ready: %s", c.Message)
+	}
+	return errors.New("node is not ready: kubelet has not said anything yet")
+}
+
+// publish adds the host's conditions and external addresses to the node.
+func publish(ctx context.Context, client kubernetes.Interface, cfg Config) error {
+	now := metav1.NewTime(time.Now().Truncate(time.Second))
+	status := map[string]any{}
+	var conditions []corev1.NodeCondition
+	for _, c := range cfg.Host.Conditions {
+		conditions = append(conditions, corev1.NodeCondition{
+			Type: corev1.NodeConditionType("Kedge" + c.Type), Status: corev1.ConditionTrue,
+			Reason: "HostAdapted", Message: c.Message, LastHeartbeatTime: now, LastTransitionTime: now,
+		})
+	}
+	if len(conditions) > 0 {
+		status["conditions"] = conditions
+	}
+	var addresses []corev1.NodeAddress
+	for _, ip := range cfg.ExternalIPs {
+		addresses = append(addresses, corev1.NodeAddress{Type: corev1.NodeExternalIP, Address: ip.String()})
+	}
+	if len(addresses) > 0 {
+		status["addresses"] = addresses
+	}
+	if len(status) == 0 {
+		return nil
+	}
+	patch, err := json.Marshal(map[string]any{"status": status})
+	if err != nil {
+		return fmt.Errorf("encode the node's conditions: %w", err)
+	}
+	if _, err := client.CoreV1().Nodes().Patch(ctx, cfg.NodeName, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status"); err != nil {
+		return fmt.Errorf("publish the node's conditions: %w", err)
+	}
+	return nil
+}
+
+// nodeClient speaks to the API as kubelet does: with the node's certificate.
+func nodeClient(cfg Config) (kubernetes.Interface, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", cfg.Layout.KubeletConfig())
+	if err != nil {
+		return nil, fmt.Errorf("read the node's kubeconfig: %w", err)
+	}
+	config.Timeout = 0
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("client of the node: %w", err)
+	}
+	return client, nil
+}

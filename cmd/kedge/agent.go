@@ -1,0 +1,69 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kedge-io/kedge/agent"
+)
+
+func newAgentCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "agent",
+		Short: "Run an edge node that joins a server",
+		Long: `Run an edge node. It makes outbound connections to the server's port only, so it
+works behind NAT. The token is needed for the first start and may be gone later.`,
+		Example: `  kedge agent --server https://server:6443 --token K1...
+  KEDGE_URL=https://server:6443 KEDGE_TOKEN=K1... kedge agent`,
+		Args: cobra.NoArgs,
+	}
+	var node nodeOptions
+	var join joinOptions
+	node.bind(cmd.Flags())
+	join.bind(cmd.Flags())
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		d, err := newDaemon(cmd, "agent", &node)
+		if err != nil {
+			return err
+		}
+		cfg := node.agentConfig(d.id)
+		cfg.ServerURL, cfg.Proxy = join.server, http.ProxyFromEnvironment
+		if cfg.Token, err = join.secret(); err != nil {
+			return err
+		}
+		if err := d.acquire(); err != nil {
+			return err
+		}
+		a, err := agent.New(cmd.Context(), cfg, d.log, d.report)
+		if err != nil {
+			return err
+		}
+		d.adapted(a.Adaptations())
+		comps, err := a.Components()
+		if err != nil {
+			return err
+		}
+		return d.run(cmd.Context(), comps)
+	}
+	return cmd
+}
+
+// secret returns the token from wherever it was given. It may be empty: a node
+// that has joined needs none.
+func (o *joinOptions) secret() (string, error) {
+	if o.tokenFile == "" {
+		return strings.TrimSpace(o.token), nil
+	}
+	if o.token != "" {
+		return "", usageError(fmt.Errorf("--token and --token-file are both given: keep one"))
+	}
+	data, err := os.ReadFile(o.tokenFile)
+	if err != nil {
+		return "", fmt.Errorf("--token-file: %w", err)
+	}
+	return strings.TrimSpace(string(data)), nil
+}

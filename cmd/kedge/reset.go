@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kedge-io/kedge/agent/dns"
+	"github.com/kedge-io/kedge/agent/network"
+	"github.com/kedge-io/kedge/agent/runtime"
+	"github.com/kedge-io/kedge/internal/config"
+	"github.com/kedge-io/kedge/internal/fsx"
+	"github.com/kedge-io/kedge/internal/paths"
+	"github.com/kedge-io/kedge/server/datastore"
+)
+
+func newResetCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "reset",
+		Short: "Remove everything that kedge made on this host",
+		Long: `Remove everything that kedge made on this host: pods, containers, mounts, links,
+routes, firewall rules, cgroups and the data directory with the cluster in it.
+Nothing that others made is touched. The daemon must be stopped. May be repeated.`,
+		Args: cobra.NoArgs,
+	}
+	fs := cmd.Flags()
+	dataDir := addDataDir(fs)
+	cgroupRoot := fs.String("cgroup-root", "/", "cgroup below which the pods of this node live")
+	kubeconfig := fs.String("write-kubeconfig", paths.DefaultKubeconfig, "where the administrator's kubeconfig was written")
+	yes := fs.Bool("yes", false, "confirm that all data of this node is to be lost")
+	config.MarkCommandLineOnly(fs, "yes")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if _, err := loadOptions(cmd); err != nil {
+			return err
+		}
+		if os.Geteuid() != 0 {
+			return errors.New("kedge reset must run as root: use sudo")
+		}
+		layout := paths.New(*dataDir)
+		if !*yes {
+			return usageError(fmt.Errorf("reset removes %s and everything that runs from it: confirm with --yes", layout.DataDir))
+		}
+		if err := reset(cmd.Context(), layout, *cgroupRoot, *kubeconfig); err != nil {
+			return err
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "kedge was removed from this host (data directory %s)\n", layout.DataDir)
+		return nil
+	}
+	return cmd
+}
+
+func reset(ctx context.Context, layout paths.Layout, cgroupRoot, kubeconfig string) error {
+	if err := checkResettable(layout); err != nil {
+		return err
+	}
+	lock, err := lockForReset(layout)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Close() }()
+
+	admin := adminKubeconfigOf(layout, kubeconfig)
+	var errs []error
+	for _, left := range runtime.Reset(ctx, runtime.ResetConfig{Config: runtime.Config{Layout: layout}, CgroupRoot: cgroupRoot}) {
+		errs = append(errs, left)
+	}
+	errs = append(errs, network.RemoveAll(ctx), dns.RemoveAll(ctx))
+	if admin != "" {
+		errs = append(errs, os.Remove(admin))
+	}
+	if v := datastore.VolatileDir(layout.RunDir); v != "" {
+		errs = append(errs, os.RemoveAll(v))
+		_ = os.Remove(filepath.Dir(v)) // only when nothing else is in it
+	}
+	errs = append(errs, os.RemoveAll(layout.RunDir), os.RemoveAll(layout.DataDir))
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("some things could not be removed, run it again when they are free: %w", err)
+	}
+	return nil
+}
+
+// checkResettable keeps a mistyped --data-dir from emptying a folder that was
+// never kedge's.
+func checkResettable(layout paths.Layout) error {
+	entries, err := os.ReadDir(layout.DataDir)
+	if errors.Is(err, os.ErrNotExist) || (err == nil && len(entries) == 0) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read data directory: %w", err)
+	}
+	for _, e := range entries {
+		switch e.Name() {
+		case "lock", "data", "server", "agent":
+			return nil
+		}
+	}
+	return fmt.Errorf("%s is not a data directory of kedge: name the right one with --data-dir", layout.DataDir)
+}
+
+func lockForReset(layout paths.Layout) (*fsx.FileLock, error) {
+	lock, err := fsx.Lock(layout.ProcessLock())
+	if errors.Is(err, fsx.ErrLocked) {
+		return nil, fmt.Errorf("kedge still runs on %s: %w; stop it first (systemctl stop kedge)", layout.DataDir, err)
+	}
+	return lock, err
+}
+
+// adminKubeconfigOf returns the administrator's kubeconfig when it is the one
+// that this data directory's server wrote, else nothing: another server on the
+// host may have written it.
+func adminKubeconfigOf(layout paths.Layout, kubeconfig string) string {
+	written, err := os.ReadFile(kubeconfig)
+	if err != nil {
+		return ""
+	}
+	own, err := os.ReadFile(filepath.Join(layout.ServerCred(), "admin.kubeconfig"))
+	if err != nil || string(own) != string(written) {
+		return ""
+	}
+	return kubeconfig
+}

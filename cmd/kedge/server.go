@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"net"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kedge-io/kedge/agent"
+	"github.com/kedge-io/kedge/server"
+	"github.com/kedge-io/kedge/server/kube"
+)
+
+func newServerCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "server",
+		Short: "Run the control plane and, by default, a node",
+		Long: `Run the control plane of a cluster and, unless --disable-agent is given, a node
+of it. Every option is also a key of the configuration file and a variable of
+the environment (KEDGE_ and the name in capitals).`,
+		Example: `  kedge server
+  kedge server --tls-san edge.example.org --node-external-ip 203.0.113.7`,
+		Args: cobra.NoArgs,
+	}
+	var node nodeOptions
+	var opts serverOptions
+	node.bind(cmd.Flags())
+	opts.bind(cmd.Flags())
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		d, err := newDaemon(cmd, "server", &node)
+		if err != nil {
+			return err
+		}
+		return runServer(cmd.Context(), d, &node, &opts)
+	}
+	return cmd
+}
+
+func runServer(ctx context.Context, d *daemon, node *nodeOptions, opts *serverOptions) error {
+	cfg, err := opts.config(d.id)
+	if err != nil {
+		return err
+	}
+	if err := d.acquire(); err != nil {
+		return err
+	}
+	srv, err := server.New(cfg, d.log, d.report)
+	if err != nil {
+		return err
+	}
+	defer srv.Close()
+	comps := srv.Components()
+	if cfg.RunsNode {
+		ac := node.agentConfig(d.id)
+		ac.ServerURL = "https://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(cfg.Port))
+		ac.Issue, ac.ServerCA = srv.Issue, srv.CA()
+		nodeSide, err := agent.New(ctx, ac, d.log, d.report)
+		if err != nil {
+			return err
+		}
+		d.adapted(nodeSide.Adaptations())
+		more, err := nodeSide.Components(kube.APIServer)
+		if err != nil {
+			return err
+		}
+		comps = append(comps, more...)
+	}
+	return d.run(ctx, comps)
+}

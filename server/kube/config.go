@@ -1,0 +1,68 @@
+package kube
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/netip"
+
+	"github.com/kedge-io/kedge/internal/lifecycle"
+	"github.com/kedge-io/kedge/server/certs"
+)
+
+// The names of the components that this package provides.
+const (
+	APIServer         = "kube-apiserver"
+	ControllerManager = "kube-controller-manager"
+	Scheduler         = "kube-scheduler"
+)
+
+// Config says how the control plane is to run. It is not changed after
+// [Components] has been called.
+type Config struct {
+	// Listener accepts the connections of everyone: clients, nodes and the
+	// control plane itself. The API server closes it.
+	Listener net.Listener
+	// Certs are the files of the cluster's authorities and identities.
+	Certs certs.Paths
+	// Datastore are the etcd endpoints, for instance unix:///run/kedge/kine.sock.
+	Datastore []string
+	// DatastoreOverrides send some resources elsewhere, each in the form of
+	// upstream's --etcd-servers-overrides.
+	DatastoreOverrides []string
+	// DatastoreTLS names the files for a connection to Datastore; empty when
+	// it needs none.
+	DatastoreTLS DatastoreTLS
+	// AdvertiseAddress is where the kubernetes service leads.
+	AdvertiseAddress netip.Addr
+	ClusterCIDR      netip.Prefix
+	ServiceCIDR      netip.Prefix
+	ClusterDomain    string
+	// Front wraps the API server's handler before authentication: kedge's own
+	// paths are answered there.
+	Front func(api http.Handler) http.Handler
+	// DialKubelet connects to a kubelet; the host in addr is a node's name.
+	DialKubelet func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	// Settings of a person, "name=value", passed to upstream's flags.
+	APIServerArgs         []string
+	ControllerManagerArgs []string
+	SchedulerArgs         []string
+}
+
+// Components returns the control plane. needs names what must be ready before
+// the API server starts: the datastore.
+func Components(cfg Config, needs ...string) []lifecycle.Component {
+	return []lifecycle.Component{
+		newAPIServer(cfg, needs),
+		newControllerManager(cfg),
+		newScheduler(cfg),
+	}
+}
+
+// DatastoreTLS names the authority and the client certificate of an external
+// datastore.
+type DatastoreTLS struct {
+	CA   string
+	Pair certs.Pair
+}

@@ -1,0 +1,203 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"syscall"
+	"time"
+
+	"k8s.io/client-go/rest"
+
+	"github.com/kedge-io/kedge/internal/kubeclient"
+	"github.com/kedge-io/kedge/internal/lifecycle"
+	"github.com/kedge-io/kedge/internal/version"
+	"github.com/kedge-io/kedge/internal/wire"
+	"github.com/kedge-io/kedge/server/addons"
+	"github.com/kedge-io/kedge/server/certs"
+	"github.com/kedge-io/kedge/server/datastore"
+	"github.com/kedge-io/kedge/server/join"
+	"github.com/kedge-io/kedge/server/kube"
+	"github.com/kedge-io/kedge/tunnel"
+	"github.com/kedge-io/kedge/tunnel/hub"
+)
+
+// Report tells the group about trouble of a component that runs, and with nil
+// that it is over.
+type Report func(component string, err error)
+
+// Server is a control plane that has its files and its port and does not run
+// yet.
+type Server struct {
+	cfg      Config
+	log      *slog.Logger
+	listener net.Listener
+	paths    certs.Paths
+	store    *datastore.Store
+	join     *join.Server
+	hub      *hub.Hub
+	addons   *addons.Manifests
+}
+
+// New checks cfg, takes the port, makes or checks the certificates and builds
+// the parts. Nothing runs afterwards; [Server.Close] gives the port back when
+// the components are never run.
+func New(cfg Config, log *slog.Logger, report Report) (*Server, error) {
+	s := &Server{cfg: cfg, log: log, paths: certs.NewPaths(cfg.Layout)}
+	var err error
+	if s.store, err = datastore.New(s.datastoreConfig(report)); err != nil {
+		return nil, err
+	}
+	if s.listener, err = listen(cfg.BindAddress, cfg.Port); err != nil {
+		return nil, err
+	}
+	if err := s.build(report); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Server) build(report Report) error {
+	if _, err := certs.Ensure(s.certsConfig(), time.Now(), s.log); err != nil {
+		return err
+	}
+	s.join = join.New(join.Config{
+		Certs: s.paths, Cluster: s.cluster(), LocalNode: s.localNode(), UserAgent: "kedge/" + s.cfg.Version,
+	}, s.log.With("component", join.ComponentName))
+	var err error
+	s.hub, err = hub.New(hub.Config{
+		ClientCAs: s.join.ClientCAs, Admit: s.join.AdmitNode,
+		LocalNode: tunnel.NodeName(s.localNode()), Software: s.cfg.Version,
+	}, s.log)
+	if err != nil {
+		return err
+	}
+	s.addons, err = addons.New(addons.Config{
+		Dir: s.cfg.Layout.Manifests(), Disable: s.cfg.Disable, ClusterDNS: s.cfg.Net.DNS,
+		Client: func() (*rest.Config, error) {
+			return kubeclient.FromFile(s.paths.AdminKubeconfig, "kedge/"+s.cfg.Version)
+		},
+		Report: func(err error) { report(addons.Name, err) },
+		Log:    s.log.With("component", addons.Name),
+	})
+	return err
+}
+
+// Close gives back the port of a server whose components were never run.
+func (s *Server) Close() { _ = s.listener.Close() }
+
+// Issue certifies the server's own node without a token.
+func (s *Server) Issue(ctx context.Context, request wire.JoinRequest) (*wire.JoinResponse, error) {
+	return s.join.IssueLocal(ctx, request)
+}
+
+// CA is the file with the authority that nodes trust.
+func (s *Server) CA() string { return s.paths.ServerCA.Cert }
+
+// Components returns the parts of the control plane.
+func (s *Server) Components() []lifecycle.Component {
+	ca, cert, key := s.store.TLS()
+	comps := []lifecycle.Component{
+		certs.Component(s.certsConfig(), s.log.With("component", certs.ComponentName)),
+		s.store.Component(),
+		s.hubComponent(),
+	}
+	comps = append(comps, kube.Components(kube.Config{
+		Listener:              s.listener,
+		Certs:                 s.paths,
+		Datastore:             s.store.Endpoints(),
+		DatastoreOverrides:    s.store.Overrides(),
+		DatastoreTLS:          kube.DatastoreTLS{CA: ca, Pair: certs.Pair{Cert: cert, Key: key}},
+		AdvertiseAddress:      s.cfg.AdvertiseAddress,
+		ClusterCIDR:           s.cfg.Net.Pods,
+		ServiceCIDR:           s.cfg.Net.Services,
+		ClusterDomain:         s.cfg.Net.Domain,
+		Front:                 s.front,
+		DialKubelet:           s.hub.DialKubelet,
+		APIServerArgs:         s.cfg.APIServerArgs,
+		ControllerManagerArgs: s.cfg.ControllerManagerArgs,
+		SchedulerArgs:         s.cfg.SchedulerArgs,
+	}, certs.ComponentName, datastore.Name)...)
+	return append(comps, s.join.Component(kube.APIServer), s.addons.Component(kube.APIServer))
+}
+
+// hubComponent ends the nodes' links at a stop. The hub itself takes links as
+// soon as the API server's listener hands them over.
+func (s *Server) hubComponent() lifecycle.Component {
+	return lifecycle.Component{Name: "tunnel-hub", Run: func(ctx context.Context, ready func()) error {
+		ready()
+		<-ctx.Done()
+		s.hub.Close()
+		return ctx.Err()
+	}}
+}
+
+// front answers the supervisor's paths and hands the rest to the API.
+func (s *Server) front(api http.Handler) http.Handler {
+	supervisor := s.join.Handler(map[string]http.Handler{wire.PathConnect: s.hub.Handler()})
+	api = s.join.RefuseReplaced(api)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if join.Owns(r.URL.Path) {
+			supervisor.ServeHTTP(w, r)
+			return
+		}
+		api.ServeHTTP(w, r)
+	})
+}
+
+func (s *Server) localNode() string {
+	if s.cfg.RunsNode {
+		return s.cfg.NodeName
+	}
+	return ""
+}
+
+func (s *Server) cluster() wire.ClusterConfig {
+	return wire.ClusterConfig{
+		ClusterCIDRs:      []netip.Prefix{s.cfg.Net.Pods},
+		ServiceCIDRs:      []netip.Prefix{s.cfg.Net.Services},
+		ClusterDNS:        []netip.Addr{s.cfg.Net.DNS},
+		ClusterDomain:     s.cfg.Net.Domain,
+		KubernetesVersion: version.Kubernetes(),
+	}
+}
+
+func (s *Server) certsConfig() certs.Config {
+	return certs.Config{
+		Layout: s.cfg.Layout, NodeName: s.cfg.NodeName, ClusterDomain: s.cfg.Net.Domain,
+		ServiceIPs: []netip.Addr{s.cfg.Net.APIService()}, AdvertiseAddress: s.cfg.AdvertiseAddress,
+		NodeIPs: s.cfg.NodeIPs, ExtraSANs: s.cfg.TLSSANs, HTTPSPort: s.cfg.Port,
+		AdminKubeconfig: s.cfg.Kubeconfig, AdminMode: s.cfg.KubeconfigMode, Built: s.cfg.Built,
+	}
+}
+
+func (s *Server) datastoreConfig(report Report) datastore.Config {
+	d := s.cfg.Datastore
+	return datastore.Config{
+		Path: s.cfg.Layout.Database(), SocketDir: s.cfg.Layout.RunDir,
+		VolatileDir: datastore.VolatileDir(s.cfg.Layout.RunDir),
+		Endpoint:    d.Endpoint, CAFile: d.CAFile, CertFile: d.CertFile, KeyFile: d.KeyFile,
+		Report: func(err error) { report(datastore.Name, err) },
+		Log:    s.log.With("component", datastore.Name),
+	}
+}
+
+func listen(addr netip.Addr, port int) (net.Listener, error) {
+	hostport := net.JoinHostPort(addr.String(), strconv.Itoa(port))
+	l, err := net.Listen("tcp", hostport)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("port %d is taken by another program (see it with: ss -ltnp 'sport = :%d'): stop that one or choose another --https-listen-port", port, port)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return nil, fmt.Errorf("--bind-address %s is not an address of this host", addr)
+	case err != nil:
+		return nil, fmt.Errorf("listen on %s: %w", hostport, err)
+	}
+	return l, nil
+}
