@@ -78,7 +78,7 @@ unit: deps generate ## unit tests, with the race detector where it is affordable
 	scripts/unit
 
 namespace: deps generate ## tests of real kernel objects in their own namespaces (root)
-	scripts/namespace
+	scripts/unit namespace
 
 process: deps build ## tests of the real binary on this host (root)
 	KEDGE_BINARY=$(CURDIR)/bin/kedge $(GOTEST) -count=1 -p 1 -timeout 20m ./tests/process/...
