@@ -20,12 +20,6 @@ import (
 	"google.golang.org/grpc"
 )
 
-// Idle connections cost memory: each has a page cache of up to 2 MB.
-const (
-	maxIdleConns = 5
-	maxIdleTime  = 2 * time.Minute
-)
-
 // stopTimeout is how long clients may finish what they asked for.
 const stopTimeout = 2 * time.Second
 
@@ -45,14 +39,13 @@ type instance struct {
 	tune   tuning
 	log    *slog.Logger
 
-	backend  server.Backend
-	kine     *generic.Generic
-	own      *sql.DB // one connection for checkpoints, so that they wait for nobody
-	grpc     *grpc.Server
-	served   chan error
-	replaced *sql.DB // kine's connections when they are ours to close
-	cancel   context.CancelFunc
-	work     sync.WaitGroup
+	backend server.Backend
+	kine    *generic.Generic
+	own     *sql.DB // one connection for checkpoints, so that they wait for nobody
+	grpc    *grpc.Server
+	served  chan error
+	cancel  context.CancelFunc
+	work    sync.WaitGroup
 
 	state watchState
 }
@@ -71,26 +64,19 @@ func kineConfig(dsn string) *drivers.Config {
 		PollInterval:     time.Second,
 		PollBatchSize:    500,
 		ConnectionPoolConfig: generic.ConnectionPoolConfig{
-			MaxIdle: maxIdleConns, MaxIdleTime: maxIdleTime,
+			MaxIdle: 5, MaxIdleTime: 2 * time.Minute,
 		},
 	}
 }
 
-// pragmas are set on every connection. SQLite's own automatic checkpoint stays
-// as a far backstop, should ours ever stop.
-func (i *instance) pragmas() []string {
-	return []string{
-		"busy_timeout(30000)", "journal_mode(WAL)", "synchronous(" + i.tune.synchronous + ")",
-		fmt.Sprintf("wal_autocheckpoint(%d)", 2*i.tune.rules.truncateAt/int64(i.tune.pageSize)),
-		fmt.Sprintf("journal_size_limit(%d)", i.tune.walLimit),
-	}
-}
-
-// dsn is what kine opens: in mattn's words, which kine translates for modernc.
+// dsn is in mattn's words, which kine translates for modernc. SQLite's own
+// automatic checkpoint stays as a far backstop, should ours ever stop.
 func (i *instance) dsn() string {
 	return i.path + "?" + strings.Join([]string{
 		"_journal_mode=WAL", "_busy_timeout=30000", "_synchronous=" + i.tune.synchronous,
-		"_txlock=immediate", "_stmt_cache_size=40",
+		"_txlock=immediate", "_stmt_cache_size=20",
+		fmt.Sprintf("_pragma=wal_autocheckpoint(%d)", 2*i.tune.rules.truncateAt/int64(i.tune.pageSize)),
+		fmt.Sprintf("_pragma=journal_size_limit(%d)", i.tune.walLimit),
 		"_kine_disable_startup_vacuum=1", "_kine_disable_compact_wal_checkpoint=1",
 	}, "&")
 }
@@ -111,9 +97,6 @@ func (i *instance) open(ctx context.Context, base int64) error {
 		return fmt.Errorf("open %s database %s: %w", i.name, i.path, err)
 	}
 	i.backend, i.kine = backend, gen
-	if err := i.keepStatements(); err != nil {
-		return err
-	}
 	if base > 0 {
 		if err := i.startAt(ctx, base); err != nil {
 			return err
@@ -136,21 +119,6 @@ func (i *instance) open(ctx context.Context, base int64) error {
 	}
 	i.state = newWatchState(time.Now())
 	return i.listen()
-}
-
-// keepStatements replaces kine's connections before they are used. kine closes
-// the ones it made; the new ones are closed with the instance.
-func (i *instance) keepStatements() error {
-	old := i.kine.DB
-	db, err := reopen(old, i.path, i.pragmas())
-	if err != nil || db == old {
-		return err
-	}
-	db.SetMaxIdleConns(maxIdleConns)
-	db.SetConnMaxIdleTime(maxIdleTime)
-	old.SetMaxIdleConns(0)
-	i.kine.DB, i.replaced = db, db
-	return nil
 }
 
 // startAt makes the next revision base+1.
@@ -190,11 +158,6 @@ func (i *instance) close() error {
 		i.cancel()
 	}
 	i.work.Wait()
-	if i.replaced != nil {
-		if err := i.replaced.Close(); err != nil {
-			i.log.Warn("close database connections", "path", i.path, "err", err)
-		}
-	}
 	if i.own == nil {
 		return nil
 	}
