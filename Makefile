@@ -102,7 +102,8 @@ lab: deps build ## bring up a laboratory of hosts and stay until Ctrl-C (root)
 	go run ./tests/lab/cmd/lab
 
 demo: deps build ## a server, an application and how to go on, until Ctrl-C (root)
-	scripts/demo
+	go build -o build/demo ./tests/lab/cmd/demo
+	build/demo
 
 bench: deps build ## measure what docs/benchmarks.md reports (root)
 	scripts/bench

@@ -124,7 +124,11 @@ func (s *Server) Components() []lifecycle.Component {
 		ControllerManagerArgs: s.cfg.ControllerManagerArgs,
 		SchedulerArgs:         s.cfg.SchedulerArgs,
 	}, certs.ComponentName, datastore.Name)...)
-	return append(comps, s.join.Component(kube.APIServer), s.addons.Component(kube.APIServer))
+	comps = append(comps, s.join.Component(kube.APIServer), s.addons.Component(kube.APIServer))
+	if s.cfg.RunsNode {
+		comps = append(comps, s.roleComponent())
+	}
+	return comps
 }
 
 // hubComponent ends the nodes' links at a stop. The hub itself takes links as
