@@ -85,7 +85,7 @@ func cp(t *testing.T, c *cluster.Cluster, pod string) {
 	if got := strings.TrimSpace(c.Kubectl(t, "exec", pod, "--", "sum", inPod)); got != want {
 		t.Fatalf("the pod has a file with sum %s, want %s", got, want)
 	}
-	c.Kubectl(t, "cp", "--retries=3", pod+":"+inPod, back)
+	c.Kubectl(t, "cp", pod+":"+inPod, back)
 	if got := sum(t, c, back); got != want {
 		t.Errorf("a file with sum %s came back, want %s", got, want)
 	}
