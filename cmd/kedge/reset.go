@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -76,9 +77,22 @@ func reset(ctx context.Context, layout paths.Layout, cgroupRoot, kubeconfig stri
 		errs = append(errs, os.RemoveAll(v))
 		_ = os.Remove(filepath.Dir(v)) // only when nothing else is in it
 	}
-	errs = append(errs, os.RemoveAll(layout.RunDir), os.RemoveAll(layout.DataDir))
+	errs = append(errs, os.RemoveAll(layout.RunDir), removeDataDir(layout.DataDir))
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("some things could not be removed, run it again when they are free: %w", err)
+	}
+	return nil
+}
+
+// removeDataDir removes dir. Where a disk of its own is mounted there, only
+// what is in it can go.
+func removeDataDir(dir string) error {
+	err := os.RemoveAll(dir)
+	if !errors.Is(err, syscall.EBUSY) {
+		return err
+	}
+	if entries, readErr := os.ReadDir(dir); readErr != nil || len(entries) > 0 {
+		return err
 	}
 	return nil
 }
