@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	"github.com/kedge-io/kedge/internal/kubeclient"
@@ -23,6 +24,7 @@ import (
 	"github.com/kedge-io/kedge/server/datastore"
 	"github.com/kedge-io/kedge/server/join"
 	"github.com/kedge-io/kedge/server/kube"
+	"github.com/kedge-io/kedge/server/nodes"
 	"github.com/kedge-io/kedge/tunnel"
 	"github.com/kedge-io/kedge/tunnel/hub"
 )
@@ -125,10 +127,15 @@ func (s *Server) Components() []lifecycle.Component {
 		SchedulerArgs:         s.cfg.SchedulerArgs,
 	}, certs.ComponentName, datastore.Name)...)
 	comps = append(comps, s.join.Component(kube.APIServer), s.addons.Component(kube.APIServer))
-	if s.cfg.RunsNode {
-		comps = append(comps, s.roleComponent())
+	return append(comps, nodes.New(nodes.Config{OwnNode: s.localNode(), Client: s.supervisorClient}, s.log, kube.APIServer))
+}
+
+func (s *Server) supervisorClient() (kubernetes.Interface, error) {
+	config, err := kubeclient.FromFile(s.paths.SupervisorKubeconfig, "kedge/"+s.cfg.Version)
+	if err != nil {
+		return nil, err
 	}
-	return comps
+	return kubernetes.NewForConfig(config)
 }
 
 // hubComponent ends the nodes' links at a stop. The hub itself takes links as

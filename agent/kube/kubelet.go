@@ -20,6 +20,7 @@ import (
 
 	"github.com/kedge-io/kedge/internal/kubeglobals"
 	"github.com/kedge-io/kedge/internal/lifecycle"
+	"github.com/kedge-io/kedge/internal/wire"
 )
 
 // newKubelet returns kubelet, ready when its health endpoint says so and the
@@ -107,6 +108,9 @@ func configureKubelet(cfg Config, c *kubeletconfig.KubeletConfiguration) {
 	c.CgroupRoot = cfg.CgroupRoot
 	c.FailCgroupV1 = !cfg.Host.CgroupV1
 	c.FailSwapOn = false
+	// The chains serve kube-proxy's iptables mode; in nftables mode they would
+	// only be rules on the host that nobody uses.
+	c.MakeIPTablesUtilChains = false
 	if cfg.Host.OOMScoreFixed {
 		c.OOMScoreAdj = 0
 	}
@@ -132,8 +136,14 @@ func kubeletDefaults(cfg Config) map[string]string {
 	if len(cfg.NodeIPs) > 0 {
 		flags["node-ip"] = joinAddrs(cfg.NodeIPs)
 	}
-	if len(cfg.NodeLabels) > 0 {
-		flags["node-labels"] = strings.Join(cfg.NodeLabels, ",")
+	labels := cfg.NodeLabels
+	if len(cfg.ExternalIPs) > 0 {
+		// Otherwise kubelet takes away addresses that it does not know itself.
+		flags["cloud-provider"] = "external"
+		labels = append([]string{wire.LabelAddresses + "=" + wire.AddressesDeclared}, labels...)
+	}
+	if len(labels) > 0 {
+		flags["node-labels"] = strings.Join(labels, ",")
 	}
 	if len(cfg.NodeTaints) > 0 {
 		flags["register-with-taints"] = strings.Join(cfg.NodeTaints, ",")

@@ -39,6 +39,7 @@ func newNode(cfg Config, log *slog.Logger, report func(string, error)) lifecycle
 				o.FieldSelector = fields.OneTermEqualSelector(metav1.ObjectNameField, cfg.NodeName).String()
 			}))
 			informer := factory.Core().V1().Nodes().Informer()
+			wasReady := false // informers call their handlers one after another
 			see := func(obj any) {
 				node, ok := obj.(*corev1.Node)
 				if !ok {
@@ -47,8 +48,12 @@ func newNode(cfg Config, log *slog.Logger, report func(string, error)) lifecycle
 				err := notReady(node)
 				if err == nil {
 					ready()
+					wasReady = true
 				}
-				report(Node, err)
+				// A node that is not ready yet is starting, not degraded.
+				if wasReady {
+					report(Node, err)
+				}
 			}
 			if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
 				AddFunc:    see,
@@ -78,38 +83,52 @@ func notReady(node *corev1.Node) error {
 	return errors.New("node is not ready: kubelet has not said anything yet")
 }
 
-// publish adds the host's conditions and external addresses to the node.
+// publish puts the host's conditions and the declared addresses on the node.
 func publish(ctx context.Context, client kubernetes.Interface, cfg Config) error {
+	var errs []error
+	patch := func(kind types.PatchType, status map[string]any) {
+		data, err := json.Marshal(map[string]any{"status": status})
+		if err == nil {
+			_, err = client.CoreV1().Nodes().Patch(ctx, cfg.NodeName, kind, data, metav1.PatchOptions{}, "status")
+		}
+		errs = append(errs, err)
+	}
+	if conditions := hostConditions(cfg.Host); len(conditions) > 0 {
+		patch(types.StrategicMergePatchType, map[string]any{"conditions": conditions})
+	}
+	if addresses := declaredAddresses(cfg); len(addresses) > 0 {
+		// The strategic merge goes by type and would mix two of one type.
+		patch(types.MergePatchType, map[string]any{"addresses": addresses})
+	}
+	return errors.Join(errs...)
+}
+
+func hostConditions(h Host) []corev1.NodeCondition {
 	now := metav1.NewTime(time.Now().Truncate(time.Second))
-	status := map[string]any{}
 	var conditions []corev1.NodeCondition
-	for _, c := range cfg.Host.Conditions {
+	for _, c := range h.Conditions {
 		conditions = append(conditions, corev1.NodeCondition{
 			Type: corev1.NodeConditionType("Kedge" + c.Type), Status: corev1.ConditionTrue,
 			Reason: "HostAdapted", Message: c.Message, LastHeartbeatTime: now, LastTransitionTime: now,
 		})
 	}
-	if len(conditions) > 0 {
-		status["conditions"] = conditions
-	}
-	var addresses []corev1.NodeAddress
-	for _, ip := range cfg.ExternalIPs {
-		addresses = append(addresses, corev1.NodeAddress{Type: corev1.NodeExternalIP, Address: ip.String()})
-	}
-	if len(addresses) > 0 {
-		status["addresses"] = addresses
-	}
-	if len(status) == 0 {
+	return conditions
+}
+
+// declaredAddresses are all addresses of a node with --node-external-ip, none
+// for other nodes: kubelet sets those.
+func declaredAddresses(cfg Config) []corev1.NodeAddress {
+	if len(cfg.ExternalIPs) == 0 {
 		return nil
 	}
-	patch, err := json.Marshal(map[string]any{"status": status})
-	if err != nil {
-		return fmt.Errorf("encode the node's conditions: %w", err)
+	var out []corev1.NodeAddress
+	for _, ip := range cfg.NodeIPs {
+		out = append(out, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: ip.String()})
 	}
-	if _, err := client.CoreV1().Nodes().Patch(ctx, cfg.NodeName, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status"); err != nil {
-		return fmt.Errorf("publish the node's conditions: %w", err)
+	for _, ip := range cfg.ExternalIPs {
+		out = append(out, corev1.NodeAddress{Type: corev1.NodeExternalIP, Address: ip.String()})
 	}
-	return nil
+	return append(out, corev1.NodeAddress{Type: corev1.NodeHostName, Address: cfg.NodeName})
 }
 
 // nodeClient speaks to the API as kubelet does: with the node's certificate.

@@ -2,10 +2,13 @@ package runtime
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"runtime/debug"
 	"time"
 
 	"github.com/containerd/containerd/v2/cmd/containerd/command"
+	"github.com/containernetworking/cni/libcni"
 
 	"github.com/kedge-io/kedge/internal/resident"
 )
@@ -26,6 +29,9 @@ const (
 // after the command's own name, as containerd's own binary would take them.
 // The limits are set here and not by environment, which shims would inherit.
 func Main(args []string) error {
+	// The program was started by the name /proc/self/exe; ps should say what it is.
+	_ = os.WriteFile("/proc/self/comm", []byte("containerd"), 0)
+	libcni.CacheDir = cniCache(args)
 	debug.SetGCPercent(gcPercent)
 	debug.SetMemoryLimit(memoryLimit)
 	time.AfterFunc(settle, func() { _ = resident.Trim() }) // only an economy: no harm if it fails
@@ -34,4 +40,16 @@ func Main(args []string) error {
 		return fmt.Errorf("run containerd: %w", err)
 	}
 	return nil
+}
+
+// cniCache is the folder where the CNI library remembers what it gave to each
+// pod: beside the rest of the pod network's state rather than in /var/lib/cni,
+// which all nodes of a host would share. The data directory is known by the
+// place of the configuration.
+func cniCache(args []string) string {
+	config := after(args, "--config")
+	if config == "" {
+		return libcni.CacheDir
+	}
+	return filepath.Join(filepath.Dir(config), "..", "..", "cni", "cache")
 }

@@ -2,6 +2,7 @@ package kubeglobals
 
 import (
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -39,6 +40,9 @@ func Args(defaults map[string]string, extra []string) []string {
 // of kedge's own option through which a person reaches them; it is named in
 // the error.
 func Parse(fs *pflag.FlagSet, args []string, option string) error {
+	// Upstream marks most of kubelet's flags as deprecated in favour of its
+	// file; saying so at each start would help nobody.
+	fs.SetOutput(io.Discard)
 	if err := fs.Parse(args); err != nil {
 		return fmt.Errorf("%s: %w (the settings are those of upstream's %s)", option, err, fs.Name())
 	}

@@ -37,6 +37,13 @@ const (
 	ServerIdentity = "server.kedge.internal"
 )
 
+// The label of a node whose external addresses were declared on its command
+// line, and its only value.
+const (
+	LabelAddresses    = "node.kedge.io/addresses"
+	AddressesDeclared = "declared"
+)
+
 // JoinRequest asks for a node's certificates. The server takes the public keys
 // from the requests and nothing else: it decides every name itself.
 type JoinRequest struct {
