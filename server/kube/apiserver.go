@@ -130,6 +130,7 @@ func apiServerDefaults(cfg Config) map[string]string {
 		"enable-admission-plugins":           "NodeRestriction",
 		"enable-aggregator-routing":          "true",
 		"encryption-provider-config":         f.EncryptionConfig,
+		"etcd-compaction-interval":           "0s",           // the datastore compacts on its own schedule
 		"endpoint-reconciler-type":           "master-count", // the lease reconciler writes every 10 s for nobody
 		"etcd-servers":                       strings.Join(cfg.Datastore, ","),
 		"kubelet-certificate-authority":      f.KubeletCA.Cert,
