@@ -38,6 +38,9 @@ works behind NAT. The token is needed for the first start and may be gone later.
 		if err := d.acquire(); err != nil {
 			return err
 		}
+		if err := noteFootprint(d.id.layout, node.cgroupRoot, ""); err != nil {
+			return err
+		}
 		a, err := agent.New(cmd.Context(), cfg, d.log, d.report)
 		if err != nil {
 			return err

@@ -1,20 +1,22 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/kedge-io/kedge/agent/dns"
+	"github.com/kedge-io/kedge/agent/kube"
 	"github.com/kedge-io/kedge/agent/network"
 	"github.com/kedge-io/kedge/agent/runtime"
 	"github.com/kedge-io/kedge/internal/config"
-	"github.com/kedge-io/kedge/internal/fsx"
 	"github.com/kedge-io/kedge/internal/paths"
 	"github.com/kedge-io/kedge/server/datastore"
 )
@@ -25,13 +27,14 @@ func newResetCommand() *cobra.Command {
 		Short: "Remove everything that kedge made on this host",
 		Long: `Remove everything that kedge made on this host: pods, containers, mounts, links,
 routes, firewall rules, cgroups and the data directory with the cluster in it.
-Nothing that others made is touched. The daemon must be stopped. May be repeated.`,
+Nothing that others made is touched. A daemon that still runs is stopped, but one
+that systemd keeps must be stopped there first. May be repeated.`,
 		Args: cobra.NoArgs,
 	}
 	fs := cmd.Flags()
 	dataDir := addDataDir(fs)
-	cgroupRoot := fs.String("cgroup-root", "/", "cgroup below which the pods of this node live")
-	kubeconfig := fs.String("write-kubeconfig", paths.DefaultKubeconfig, "where the administrator's kubeconfig was written")
+	cgroupRoot := fs.String("cgroup-root", "/", "cgroup below which pods of this node live, besides those that the data directory knows of")
+	kubeconfig := fs.String("write-kubeconfig", paths.DefaultKubeconfig, "where the administrator's kubeconfig was written, besides the places that the data directory knows of")
 	yes := fs.Bool("yes", false, "confirm that all data of this node is to be lost")
 	config.MarkCommandLineOnly(fs, "yes")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -58,20 +61,25 @@ func reset(ctx context.Context, layout paths.Layout, cgroupRoot, kubeconfig stri
 	if err := checkResettable(layout); err != nil {
 		return err
 	}
-	lock, err := lockForReset(layout)
+	lock, err := lockForReset(ctx, layout)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = lock.Close() }()
 
-	admin := adminKubeconfigOf(layout, kubeconfig)
 	var errs []error
-	for _, left := range runtime.Reset(ctx, runtime.ResetConfig{Config: runtime.Config{Layout: layout}, CgroupRoot: cgroupRoot}) {
-		errs = append(errs, left)
+	outside, err := readFootprint(layout)
+	errs = append(errs, err)
+	outside.add(cgroupRoot, kubeconfig)
+	admin := adminKubeconfigsOf(layout, outside.Kubeconfigs)
+	for _, root := range outside.CgroupRoots {
+		for _, left := range runtime.Reset(ctx, runtime.ResetConfig{Config: runtime.Config{Layout: layout}, CgroupRoot: root}) {
+			errs = append(errs, left)
+		}
 	}
-	errs = append(errs, network.RemoveAll(ctx), dns.RemoveAll(ctx))
-	if admin != "" {
-		errs = append(errs, os.Remove(admin))
+	errs = append(errs, network.RemoveAll(ctx), dns.RemoveAll(ctx), kube.RemoveAll())
+	for _, file := range admin {
+		errs = append(errs, os.Remove(file))
 	}
 	if v := datastore.VolatileDir(layout.RunDir); v != "" {
 		errs = append(errs, os.RemoveAll(v))
@@ -116,25 +124,15 @@ func checkResettable(layout paths.Layout) error {
 	return fmt.Errorf("%s is not a data directory of kedge: name the right one with --data-dir", layout.DataDir)
 }
 
-func lockForReset(layout paths.Layout) (*fsx.FileLock, error) {
-	lock, err := fsx.Lock(layout.ProcessLock())
-	if errors.Is(err, fsx.ErrLocked) {
-		return nil, fmt.Errorf("kedge still runs on %s: %w; stop it first (systemctl stop kedge)", layout.DataDir, err)
-	}
-	return lock, err
-}
-
-// adminKubeconfigOf returns the administrator's kubeconfig when it is the one
-// that this data directory's server wrote, else nothing: another server on the
-// host may have written it.
-func adminKubeconfigOf(layout paths.Layout, kubeconfig string) string {
-	written, err := os.ReadFile(kubeconfig)
-	if err != nil {
-		return ""
-	}
+// adminKubeconfigsOf returns those administrator's kubeconfigs that this data
+// directory's server wrote: another server on the host may have written others.
+func adminKubeconfigsOf(layout paths.Layout, kubeconfigs []string) []string {
 	own, err := os.ReadFile(filepath.Join(layout.ServerCred(), "admin.kubeconfig"))
-	if err != nil || string(own) != string(written) {
-		return ""
+	if err != nil {
+		return nil
 	}
-	return kubeconfig
+	return slices.DeleteFunc(slices.Clone(kubeconfigs), func(file string) bool {
+		written, err := os.ReadFile(file)
+		return err != nil || !bytes.Equal(own, written)
+	})
 }

@@ -45,6 +45,9 @@ func runServer(ctx context.Context, d *daemon, node *nodeOptions, opts *serverOp
 	if err := d.acquire(); err != nil {
 		return err
 	}
+	if err := noteFootprint(d.id.layout, node.cgroupRoot, opts.kubeconfig); err != nil {
+		return err
+	}
 	srv, err := server.New(cfg, d.log, d.report)
 	if err != nil {
 		return err

@@ -26,8 +26,9 @@ var kinds = map[string]string{
 	"nft":               "nft -s list ruleset",
 	"iptables":          "iptables -S; iptables -t nat -S; iptables -t mangle -S; ip6tables -S",
 	"process":           "for p in /proc/[0-9]*; do test $p = /proc/1 || test $p = /proc/$$ || tr '\\0' ' ' < $p/cmdline | cut -c 1-120 | grep -v '^\\(tr\\|cut\\|grep\\|sh\\) '; done",
-	"run file":          "find /run -mindepth 1 -maxdepth 1 ! -name xtables.lock ! -name lock",
-	"file":              "find /etc/cni /etc/kedge /opt/cni /var/lib/cni /var/lib/kubelet /var/log/pods /var/log/containers /usr/libexec/kubernetes /var/lib/containerd -mindepth 1 2>/dev/null",
+	// mount(8) and iptables keep /run/mount and the lock.
+	"run file": "find /run -mindepth 1 -maxdepth 1 ! -name xtables.lock ! -name lock ! -name mount",
+	"file":     "find /etc/cni /etc/kedge /opt/cni /var/lib/cni /var/lib/kubelet /var/log/pods /var/log/containers /usr/libexec/kubernetes /var/lib/containerd -mindepth 1 2>/dev/null",
 }
 
 // State looks at the host.
