@@ -65,6 +65,9 @@ func New(ctx context.Context, cfg Config, log *slog.Logger, report Report) (*Age
 	if _, err := bundle.Unpack(ctx, cfg.Layout.Data()); err != nil {
 		return nil, fmt.Errorf("unpack the runtime bundle: %w", err)
 	}
+	if _, err := runtime.SweepSlots(ctx, cfg.Layout); err != nil {
+		log.Warn("former runtime bundles stay", "error", err) // they cost disk and nothing else
+	}
 	return a, nil
 }
 
@@ -170,6 +173,7 @@ func (a *Agent) kubeConfig(cluster stack) kube.Config {
 		ContainerdSocket: a.cfg.Layout.ContainerdSocket(),
 		ClusterCIDR:      cluster.pods, ClusterDNS: cluster.dns, ClusterDomain: a.id.Cluster.ClusterDomain,
 		ResolvConf: a.cfg.ResolvConf, CgroupRoot: a.cfg.CgroupRoot,
+		After:       a.cfg.KubeletAfter,
 		KubeletArgs: a.cfg.KubeletArgs, KubeProxyArgs: a.cfg.KubeProxyArgs,
 		Host: kube.Host{
 			CgroupV1:      a.facts.Cgroup != host.CgroupV2,

@@ -40,6 +40,8 @@ type Config struct {
 	// token nor link.
 	Issue    enroll.Issuer
 	ServerCA string
+	// KubeletAfter holds kubelet back until it is closed; nil holds nothing.
+	KubeletAfter <-chan struct{}
 
 	// Proxy chooses an HTTP proxy for the way to the server; nil for none.
 	Proxy func(*http.Request) (*url.URL, error)

@@ -44,13 +44,14 @@ type Server struct {
 	join     *join.Server
 	hub      *hub.Hub
 	addons   *addons.Manifests
+	built    chan struct{} // closed once the controllers are built
 }
 
 // New checks cfg, takes the port, makes or checks the certificates and builds
 // the parts. Nothing runs afterwards; [Server.Close] gives the port back when
 // the components are never run.
 func New(cfg Config, log *slog.Logger, report Report) (*Server, error) {
-	s := &Server{cfg: cfg, log: log, paths: certs.NewPaths(cfg.Layout)}
+	s := &Server{cfg: cfg, log: log, paths: certs.NewPaths(cfg.Layout), built: make(chan struct{})}
 	var err error
 	if s.store, err = datastore.New(s.datastoreConfig(report)); err != nil {
 		return nil, err
@@ -99,6 +100,11 @@ func (s *Server) Issue(ctx context.Context, request wire.JoinRequest) (*wire.Joi
 	return s.join.IssueLocal(ctx, request)
 }
 
+// ControllersBuilt is closed once the controllers have set up what they share
+// with kubelet when both run in one process: the CSI volume plugin keeps its
+// node's name in a package variable, and the last one to initialise it wins.
+func (s *Server) ControllersBuilt() <-chan struct{} { return s.built }
+
 // CA is the file with the authority that nodes trust.
 func (s *Server) CA() string { return s.paths.ServerCA.Cert }
 
@@ -122,6 +128,7 @@ func (s *Server) Components() []lifecycle.Component {
 		ClusterDomain:         s.cfg.Net.Domain,
 		Front:                 s.front,
 		DialKubelet:           s.hub.DialKubelet,
+		ControllersBuilt:      func() { close(s.built) },
 		APIServerArgs:         s.cfg.APIServerArgs,
 		ControllerManagerArgs: s.cfg.ControllerManagerArgs,
 		SchedulerArgs:         s.cfg.SchedulerArgs,

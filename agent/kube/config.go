@@ -46,6 +46,8 @@ type Config struct {
 	// CgroupRoot is the cgroup below which pods live, "/" for the root.
 	CgroupRoot string
 	Host       Host
+	// After holds kubelet back until it is closed; nil holds nothing.
+	After <-chan struct{}
 
 	// Settings of a person, "name=value", passed to upstream's flags.
 	KubeletArgs   []string

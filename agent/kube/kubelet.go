@@ -34,6 +34,9 @@ func newKubelet(cfg Config, needs []string) lifecycle.Component {
 			if err != nil {
 				return err
 			}
+			if !await(ctx, cfg.After) {
+				return ctx.Err()
+			}
 			for _, dir := range []string{cfg.staticPods(), server.RootDirectory, cfg.Layout.PodLogs()} {
 				if err := os.MkdirAll(dir, 0o755); err != nil {
 					return fmt.Errorf("make a folder for kubelet: %w", err)
@@ -188,6 +191,20 @@ func awaitKubelet(ctx context.Context, cfg Config, server *options.KubeletServer
 		_, err := client.CoreV1().Nodes().Get(ctx, cfg.NodeName, metav1.GetOptions{})
 		return err == nil
 	})
+}
+
+// await returns when gate is closed, at once for nil, or false when ctx ends
+// first.
+func await(ctx context.Context, gate <-chan struct{}) bool {
+	if gate == nil {
+		return true
+	}
+	select {
+	case <-gate:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // poll asks done at an interval until it says so. It returns false when ctx

@@ -57,7 +57,7 @@ func runServer(ctx context.Context, d *daemon, node *nodeOptions, opts *serverOp
 	if cfg.RunsNode {
 		ac := node.agentConfig(d.id)
 		ac.ServerURL = "https://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(cfg.Port))
-		ac.Issue, ac.ServerCA = srv.Issue, srv.CA()
+		ac.Issue, ac.ServerCA, ac.KubeletAfter = srv.Issue, srv.CA(), srv.ControllersBuilt()
 		nodeSide, err := agent.New(ctx, ac, d.log, d.report)
 		if err != nil {
 			return err

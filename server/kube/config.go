@@ -44,6 +44,10 @@ type Config struct {
 	// DialKubelet connects to a kubelet; the host in addr is a node's name.
 	DialKubelet func(ctx context.Context, network, addr string) (net.Conn, error)
 
+	// ControllersBuilt is called once when every controller has been built and
+	// before any runs.
+	ControllersBuilt func()
+
 	// Settings of a person, "name=value", passed to upstream's flags.
 	APIServerArgs         []string
 	ControllerManagerArgs []string

@@ -38,6 +38,7 @@ func newControllerManager(cfg Config) lifecycle.Component {
 			if err != nil {
 				return fmt.Errorf("configure the controller manager: %w", err)
 			}
+			announceBuilt(config.Kubeconfig, cfg.ControllersBuilt)
 			go announceWhen(ctx, cfg, defaultServiceAccountExists, ready)
 			if err := app.Run(ctx, config.Complete()); err != nil && ctx.Err() == nil {
 				return fmt.Errorf("run the controllers: %w", err)
@@ -62,7 +63,11 @@ func controllerManagerDefaults(cfg Config) map[string]string {
 		"cluster-signing-kubelet-serving-key-file":        f.KubeletCA.Key,
 		"cluster-signing-legacy-unknown-cert-file":        f.ServerCA.Cert,
 		"cluster-signing-legacy-unknown-key-file":         f.ServerCA.Key,
-		"controllers":                      "*,-" + names.BootstrapSignerController + ",-" + names.TokenCleanerController,
+		"controllers": "*,-" + names.BootstrapSignerController + ",-" + names.TokenCleanerController,
+		// With upstream's 20 a second the controllers, which make an account and
+		// a token each, wait for themselves for seconds at every start.
+		"kube-api-burst":                   "400",
+		"kube-api-qps":                     "200",
 		"kubeconfig":                       f.ControllerManagerKubeconfig,
 		"leader-elect":                     "false",
 		"profiling":                        "false",
