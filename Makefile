@@ -40,7 +40,7 @@ LDFLAGS := -s -w \
 
 # --- building ---------------------------------------------------------------
 .DEFAULT_GOAL := build
-.PHONY: help deps generate bundle build lint unit namespace process cluster test lab demo bench docs clean
+.PHONY: help deps generate bundle link build next lint unit namespace process cluster test lab demo bench docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,8 +62,18 @@ bundle: $(BUNDLE)/bundle.tar.zst ## build the programs that the binary carries: 
 	@for f in bundle.tar.zst manifest.json; do \
 		cmp -s $(BUNDLE)/$$f $(PAYLOAD)/$$f || cp $(BUNDLE)/$$f $(PAYLOAD)/$$f || exit 1; done
 
-build: generate bundle ## build bin/kedge
-	go build -ldflags '$(LDFLAGS)' -o bin/kedge ./cmd/kedge
+# What the target link makes, and with which replaced files (go help build).
+OUT := bin/kedge
+OVERLAY :=
+
+link: generate bundle
+	go build $(OVERLAY:%=-overlay %) -ldflags '$(LDFLAGS)' -o $(OUT) ./cmd/kedge
+
+build: link ## build bin/kedge
+
+next: generate bundle ## build build/next/kedge, another version with another bundle to upgrade to
+	scripts/next $(GOARCH)
+	@$(MAKE) link VERSION=$(VERSION).next OUT=build/next/kedge OVERLAY=build/next/overlay.json
 
 # --- testing ----------------------------------------------------------------
 # Four layers. Namespace tests carry the build tag "namespace" and stand beside
@@ -83,8 +93,8 @@ namespace: deps generate ## tests of real kernel objects in their own namespaces
 process: deps build ## tests of the real binary on this host (root)
 	KEDGE_BINARY=$(CURDIR)/bin/kedge $(GOTEST) -count=1 -p 1 -timeout 20m ./tests/process/...
 
-cluster: deps build ## tests of clusters in the laboratory (root)
-	KEDGE_BINARY=$(CURDIR)/bin/kedge $(GOTEST) -count=1 -p 1 -timeout 40m ./tests/e2e/...
+cluster: deps build next ## tests of clusters in the laboratory (root)
+	KEDGE_BINARY=$(CURDIR)/bin/kedge KEDGE_BINARY_NEW=$(CURDIR)/build/next/kedge $(GOTEST) -count=1 -p 1 -timeout 40m ./tests/e2e/...
 
 test: deps ## all of it, then a look at what is left on the host
 	@mkdir -p build

@@ -19,6 +19,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -29,14 +30,15 @@ func main() {
 	arch := flag.String("arch", "amd64", "GOARCH of the programs")
 	from := flag.String("from", "", "folder to pack")
 	out := flag.String("o", "", "folder for the archive and the manifest")
+	level := flag.Int("level", 19, "compression level of zstd, 1 to 19")
 	flag.Parse()
-	if err := run(*arch, *from, *out, flag.Args()); err != nil {
+	if err := run(*arch, *from, *out, *level, flag.Args()); err != nil {
 		fmt.Fprintf(os.Stderr, "mkbundle: %v\n", err)
 		os.Exit(1)
 	}
 }
 
-func run(arch, from, out string, versions []string) error {
+func run(arch, from, out string, level int, versions []string) error {
 	m := bundle.Manifest{Arch: arch, Versions: map[string]string{}}
 	for _, v := range versions {
 		name, version, ok := strings.Cut(v, "=")
@@ -57,7 +59,7 @@ func run(arch, from, out string, versions []string) error {
 	if _, err := bundle.ParseManifest(text); err != nil {
 		return err
 	}
-	if err := pack(from, m, filepath.Join(out, "bundle.tar.zst")); err != nil {
+	if err := pack(from, m, level, filepath.Join(out, "bundle.tar.zst")); err != nil {
 		return err
 	}
 	return os.WriteFile(filepath.Join(out, "manifest.json"), append(text, '\n'), 0o644)
@@ -105,10 +107,10 @@ func describe(path string, d fs.DirEntry) (f bundle.File, err error) {
 }
 
 // pack streams the files through zstd into the file out.
-func pack(root string, m bundle.Manifest, out string) error {
+func pack(root string, m bundle.Manifest, level int, out string) error {
 	// One thread: with more the result depends on their number. The default
 	// window of level 19, 8 MiB, is also what unpacking needs in memory.
-	zstd := exec.Command("zstd", "-19", "-T1", "-q", "-f", "-o", out)
+	zstd := exec.Command("zstd", "-"+strconv.Itoa(level), "-T1", "-q", "-f", "-o", out)
 	zstd.Stderr = os.Stderr
 	in, err := zstd.StdinPipe()
 	if err != nil {

@@ -2,6 +2,8 @@
 package upgrade
 
 import (
+	"context"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -9,8 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kedge-io/kedge/internal/testx"
 	"github.com/kedge-io/kedge/tests/lab"
 	"github.com/kedge-io/kedge/tests/lab/cluster"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 func TestMain(m *testing.M) { os.Exit(lab.Main(m)) }
@@ -50,21 +54,55 @@ func TestRestartAndUpgradeLeavePodsAlone(t *testing.T) {
 	}
 	t.Run("stop and start", func(t *testing.T) { restart(t, func(*cluster.Node) {}) })
 	t.Run("upgrade in place", func(t *testing.T) {
-		newer := rebuilt(t)
+		newer := next(t)
+		before := facts(t, c, nodes)
 		restart(t, func(n *cluster.Node) { cluster.Must(t, cluster.Install(n.Host, newer)) })
+		testx.Eventually(t, cluster.Patience, "the nodes are of the new version", func(context.Context) error {
+			for name, now := range facts(t, c, nodes) {
+				if was := before[name]; now.version == was.version || now.slot == was.slot {
+					return fmt.Errorf("node %s was %+v and is %+v", name, was, now)
+				}
+			}
+			return nil
+		})
+	})
+	t.Run("new pods after it", func(t *testing.T) {
+		for _, n := range nodes {
+			name := "late-" + n.Name()
+			c.CreatePod(t, cluster.AppPod(name, n.Name()))
+			c.WaitPods(t, "default", "app="+name, 1)
+		}
 	})
 }
 
-// rebuilt is $KEDGE_BINARY_NEW, or else a binary of the same sources that is another file with
-// another content: the loader ignores what follows the program.
-func rebuilt(t *testing.T) string {
+// fact is what an upgrade changes on a node: the version that the cluster sees, and the slot of
+// the runtime bundle.
+type fact struct{ version, slot string }
+
+func facts(t *testing.T, c *cluster.Cluster, nodes []*cluster.Node) map[string]fact {
 	t.Helper()
-	if path := os.Getenv("KEDGE_BINARY_NEW"); path != "" {
-		return path
+	all := map[string]fact{}
+	for _, n := range nodes {
+		slot, err := os.Readlink(n.Host.OnDisk("/var/lib/kedge/data/current"))
+		cluster.Must(t, err)
+		node, err := c.Client.CoreV1().Nodes().Get(t.Context(), n.Name(), metav1.GetOptions{})
+		cluster.Must(t, err)
+		all[n.Name()] = fact{node.Status.NodeInfo.KubeletVersion, slot}
 	}
-	data, err := os.ReadFile(cluster.Binary(t))
-	cluster.Must(t, err)
-	path := filepath.Join(t.TempDir(), "kedge")
-	cluster.Must(t, os.WriteFile(path, append(data, "rebuilt"...), 0o755))
+	return all
+}
+
+// next is the binary to upgrade to: $KEDGE_BINARY_NEW, or build/next/kedge of the repository.
+func next(t *testing.T) string {
+	t.Helper()
+	path := os.Getenv("KEDGE_BINARY_NEW")
+	if path == "" {
+		root, err := testx.RepoRoot()
+		cluster.Must(t, err)
+		path = filepath.Join(root, "build", "next", "kedge")
+	}
+	if _, err := os.Stat(path); err != nil {
+		testx.Missing(t, path+" (make next)")
+	}
 	return path
 }

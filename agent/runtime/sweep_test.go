@@ -1,0 +1,53 @@
+package runtime
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/kedge-io/kedge/internal/paths"
+)
+
+func TestSweepKeepsSlotsInUse(t *testing.T) {
+	real := t.TempDir()
+	link := filepath.Join(t.TempDir(), "data-dir")
+	if err := os.Symlink(real, link); err != nil {
+		t.Fatal(err)
+	}
+	layout := paths.New(link)
+	const current, used, unused = "00000000000000aa", "00000000000000bb", "00000000000000cc"
+	sleep, err := exec.LookPath("sleep")
+	if err != nil {
+		t.Skip("missing: the program sleep")
+	}
+	program, err := os.ReadFile(sleep)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{current, used, unused} {
+		bin := filepath.Join(layout.Data(), id, "bin")
+		if err := os.MkdirAll(bin, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(bin, "sleep"), program, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(current, filepath.Join(layout.Data(), "current")); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), filepath.Join(layout.Data(), used, "bin", "sleep"), "600")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	removed, err := SweepSlots(t.Context(), layout)
+	if err != nil || len(removed) != 1 || filepath.Base(removed[0]) != unused {
+		t.Errorf("removed %q, %v; want only %s", removed, err, unused)
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	if removed, err := SweepSlots(t.Context(), layout); err != nil || len(removed) != 1 || filepath.Base(removed[0]) != used {
+		t.Errorf("removed %q, %v; want %s once nothing runs from it", removed, err, used)
+	}
+}
