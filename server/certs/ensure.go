@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/kedge-io/kedge/internal/kubeclient"
@@ -83,6 +84,7 @@ func (m *maker) folders() error {
 }
 
 func (m *maker) authorities() error {
+	var all together
 	for _, want := range []struct {
 		ca   **pki.CA
 		pair Pair
@@ -94,16 +96,37 @@ func (m *maker) authorities() error {
 		{&m.requestHeader, m.paths.RequestHeaderCA, "kedge-request-header-ca"},
 		{&m.etcd, m.paths.EtcdCA, "kedge-etcd-ca"},
 	} {
-		ca, err := pki.EnsureCA(want.pair.Cert, want.pair.Key, want.name, m.now)
-		if err != nil {
-			return err
-		}
-		if err := pki.CheckClockAgainst(m.now, ca.Cert); err != nil {
-			return err
-		}
-		*want.ca = ca
+		all.Go(func() error {
+			ca, err := pki.EnsureCA(want.pair.Cert, want.pair.Key, want.name, m.now)
+			if err != nil {
+				return err
+			}
+			*want.ca = ca
+			return pki.CheckClockAgainst(m.now, ca.Cert)
+		})
 	}
-	return nil
+	return all.Wait()
+}
+
+// together runs functions at once and keeps all their errors.
+type together struct {
+	running sync.WaitGroup
+	mu      sync.Mutex
+	errs    []error
+}
+
+func (t *together) Go(f func() error) {
+	t.running.Go(func() {
+		err := f()
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.errs = append(t.errs, err)
+	})
+}
+
+func (t *together) Wait() error {
+	t.running.Wait()
+	return errors.Join(t.errs...)
 }
 
 func client(name string, groups ...string) pki.Names {
@@ -113,6 +136,7 @@ func client(name string, groups ...string) pki.Names {
 func (m *maker) leaves() error {
 	names, ips := m.config.servingNames()
 	local := []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
+	var all together
 	for _, leaf := range []struct {
 		pair  Pair
 		ca    *pki.CA
@@ -128,15 +152,16 @@ func (m *maker) leaves() error {
 		{m.paths.EtcdServing, m.etcd, pki.Names{CommonName: "kedge-datastore", DNS: []string{"localhost"}, IPs: local, Server: true}},
 		{m.paths.EtcdClient, m.etcd, client("kube-apiserver")},
 	} {
-		cert, wrote, err := pki.EnsureLeaf(leaf.pair.Cert, leaf.pair.Key, leaf.ca, leaf.names, m.now)
-		if err != nil {
+		// At once, because each waits for the disk a few times.
+		all.Go(func() error {
+			cert, wrote, err := pki.EnsureLeaf(leaf.pair.Cert, leaf.pair.Key, leaf.ca, leaf.names, m.now)
+			if wrote && err == nil {
+				m.log.Debug("certificate issued", "file", leaf.pair.Cert, "until", cert.NotAfter)
+			}
 			return err
-		}
-		if wrote {
-			m.log.Debug("certificate issued", "file", leaf.pair.Cert, "until", cert.NotAfter)
-		}
+		})
 	}
-	return nil
+	return all.Wait()
 }
 
 func (m *maker) serviceKey() error {
