@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -101,10 +102,14 @@ func (s *Server) Close() {
 // Serve answers until ctx ends and then returns nil, or earlier the error of a
 // listener. The addresses are free and the socket is gone when it returns.
 func (s *Server) Serve(ctx context.Context, src Source) error {
-	srv := &http.Server{Handler: Handler(src), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
-	defer srv.Close()
 	done := make(chan error, len(s.listeners))
-	for _, l := range s.listeners {
+	for i, l := range s.listeners {
+		handler := Handler(src)
+		if i == 0 {
+			handler = withProfiles(handler)
+		}
+		srv := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
+		defer srv.Close()
 		go func() { done <- srv.Serve(l) }()
 	}
 	select {
@@ -113,6 +118,17 @@ func (s *Server) Serve(ctx context.Context, src Source) error {
 	case err := <-done:
 		return fmt.Errorf("serve health: %w", err)
 	}
+}
+
+// withProfiles adds the runtime's profiles, for root at the socket only: a heap
+// profile shows secrets that are in memory.
+func withProfiles(status http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", status)
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	return mux
 }
 
 // Handler serves the three paths for src.
