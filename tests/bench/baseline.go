@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
 	"github.com/kedge-io/kedge/agent/host"
@@ -19,6 +20,7 @@ import (
 	"github.com/kedge-io/kedge/internal/kubeclient"
 	"github.com/kedge-io/kedge/internal/paths"
 	"github.com/kedge-io/kedge/internal/pki"
+	"github.com/kedge-io/kedge/internal/testx"
 	"github.com/kedge-io/kedge/internal/wire"
 	"github.com/kedge-io/kedge/server/certs"
 	"github.com/kedge-io/kedge/tests/lab"
@@ -126,7 +128,28 @@ func (b *baseline) start(ctx context.Context) error {
 		}
 		b.running.Go(func() { b.supervise(ctx, u) })
 	}
+	b.running.Go(func() { b.connectPods(ctx) })
 	return nil
+}
+
+// connectPods writes the network configuration once the node has its range, as
+// the agent of a network add-on does.
+func (b *baseline) connectPods(ctx context.Context) {
+	_ = testx.Poll(ctx, func(ctx context.Context) error {
+		c, err := client(b)
+		if err != nil {
+			return err
+		}
+		node, err := c.CoreV1().Nodes().Get(ctx, b.host.Name(), metav1.GetOptions{})
+		if err != nil || node.Spec.PodCIDR == "" {
+			return fmt.Errorf("the node has no range: %w", err)
+		}
+		path := b.static("cni/10-bench.conflist")
+		if err := os.WriteFile(path+".new", fmt.Appendf(nil, cniConfig, node.Spec.PodCIDR), 0o600); err != nil {
+			return err
+		}
+		return os.Rename(path+".new", path)
+	})
 }
 
 // supervise runs a program again and again until ctx ends; once is for those

@@ -160,6 +160,10 @@ func measureIdle(ctx context.Context, o options, r *results, l *lab.Lab, members
 		if err != nil {
 			return err
 		}
+		if o.profile && m.host.Name() != "base" {
+			keepProfile(ctx, m.host, "heap", filepath.Join(l.Out(), m.host.Name()+".heap.pprof"))
+			keepProfile(ctx, m.host, "goroutine?debug=2", filepath.Join(l.Out(), m.host.Name()+".goroutines"))
+		}
 		programs, err := memoryOf(m.host)
 		if err != nil {
 			return err

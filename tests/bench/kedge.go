@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -15,8 +16,8 @@ import (
 // kedgeServer is kedge server with its node.
 type kedgeServer struct {
 	host *lab.Host
-	path string // of the executable
-	args []string
+	path string   // of the executable
+	args []string // the first is server or agent
 	proc *lab.Proc
 }
 
@@ -28,12 +29,8 @@ func (k *kedgeServer) prepare(ctx context.Context) error {
 
 func (k *kedgeServer) start(context.Context) error {
 	var err error
-	args := k.args
-	if args == nil {
-		args = []string{"server"}
-	}
-	k.proc, err = k.host.Start("kedge", append(append([]string{"/usr/local/bin/kedge"}, args...),
-		"--node-name", k.host.Name(), "--cgroup-root", k.host.CgroupRoot())...)
+	k.proc, err = k.host.Start("kedge", slices.Concat([]string{"/usr/local/bin/kedge"}, k.args,
+		[]string{"--node-name", k.host.Name(), "--cgroup-root", k.host.CgroupRoot()})...)
 	return err
 }
 

@@ -20,6 +20,8 @@ import (
 // options are the command line.
 type options struct {
 	kedge, upstream, out string
+	profile              bool
+	serverArgs           []string
 	only                 []string
 	repeat               int
 	settle, watch        time.Duration
@@ -39,7 +41,7 @@ func main() {
 
 func parse() (options, error) {
 	var o options
-	var only string
+	var only, args string
 	flag.StringVar(&o.kedge, "kedge", "bin/kedge", "kedge to measure")
 	flag.StringVar(&o.upstream, "upstream", "build/bench/upstream", "the baseline's programs, made from tests/bench/upstream")
 	flag.StringVar(&o.out, "out", "build/bench/out", "folder for results and logs")
@@ -49,7 +51,10 @@ func parse() (options, error) {
 	flag.DurationVar(&o.watch, "watch", 5*time.Minute, "time over which idle writes are counted")
 	flag.DurationVar(&o.load, "load", 10*time.Second, "time for each number of clients")
 	flag.IntVar(&o.pods, "pods", 60, "pods that are created at once")
+	flag.StringVar(&args, "server-args", "", "more arguments of kedge server, separated by spaces")
+	flag.BoolVar(&o.profile, "profile", false, "keep processor profiles of kedge's starts and heap profiles of the idle cluster")
 	flag.Parse()
+	o.serverArgs = strings.Fields(args)
 	o.only = strings.Split(only, ",")
 	var err error
 	for _, p := range []*string{&o.kedge, &o.upstream, &o.out} {

@@ -36,7 +36,10 @@ func measureStarts(ctx context.Context, o options, r *results) error {
 	return nil
 }
 
-func (o options) newKedge(h *lab.Host) subject { return &kedgeServer{host: h, path: o.kedge} }
+func (o options) newKedge(h *lab.Host) subject {
+	return &kedgeServer{host: h, path: o.kedge, args: append([]string{"server"}, o.serverArgs...)}
+}
+
 func (o options) newBaseline(h *lab.Host) subject {
 	return &baseline{host: h, path: o.upstream, kedge: o.kedge}
 }
@@ -55,7 +58,13 @@ func measureStart(ctx context.Context, o options, r *results, i int, make func(*
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	if _, ok := s.(*kedgeServer); ok && o.profile {
+		go keepProfile(ctx, h, "profile?seconds=10", filepath.Join(l.Out(), "start.pprof"))
+	}
 	t, err := timeStart(ctx, h, s)
+	if o.profile {
+		_ = pause(ctx, 8*time.Second)
+	}
 	if err != nil {
 		return fmt.Errorf("start of %s (logs in %s): %w", s.name(), l.Out(), err)
 	}

@@ -80,7 +80,7 @@ func (b *baseline) configure() error {
 	for name, text := range map[string]string{
 		"kubelet.yaml":             b.kubeletConfig(),
 		"containerd.toml":          b.containerdConfig(),
-		"cni/10-bench.conflist":    cniConfig,
+		"cni/.keep":                "",
 		"resolv.conf":              "nameserver 198.51.100.1\n",
 		"Corefile":                 fmt.Sprintf(corefile, b.certs.AdminKubeconfig),
 		"manifests/.keep":          "",
@@ -97,11 +97,10 @@ func (b *baseline) configure() error {
 	return nil
 }
 
-// cniConfig is the network that kedge writes when it has the node's range. The
-// baseline has it beforehand.
+// cniConfig is the network that kedge writes, for the range of a node.
 const cniConfig = `{"cniVersion": "1.0.0", "name": "bench", "plugins": [
  {"type": "bridge", "bridge": "cni0", "isGateway": true, "isDefaultGateway": true, "ipMasq": false, "hairpinMode": true, "mtu": 1500,
-  "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.42.0.0/24"}]]}},
+  "ipam": {"type": "host-local", "ranges": [[{"subnet": %q}]]}},
  {"type": "portmap", "backend": "nftables", "capabilities": {"portMappings": true}}]}
 `
 
