@@ -37,9 +37,8 @@ type Agent struct {
 	id     enroll.Identity
 }
 
-// New checks cfg and the host, unpacks the runtime bundle and makes the node's
-// identity ready: from disk, or by joining, which may take until the join
-// timeout. Nothing runs afterwards.
+// New checks cfg and the host and makes the node's identity ready: from disk,
+// or by joining, which may take until the join timeout. Nothing runs afterwards.
 func New(ctx context.Context, cfg Config, log *slog.Logger, report Report) (*Agent, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -62,12 +61,6 @@ func New(ctx context.Context, cfg Config, log *slog.Logger, report Report) (*Age
 		return nil, err
 	}
 	a.id = a.enroll.Identity()
-	if _, err := bundle.Unpack(ctx, cfg.Layout.Data()); err != nil {
-		return nil, fmt.Errorf("unpack the runtime bundle: %w", err)
-	}
-	if _, err := runtime.SweepSlots(ctx, cfg.Layout); err != nil {
-		log.Warn("former runtime bundles stay", "error", err) // they cost disk and nothing else
-	}
 	return a, nil
 }
 
@@ -114,7 +107,8 @@ func (a *Agent) Components(api ...string) ([]lifecycle.Component, error) {
 	comps := []lifecycle.Component{
 		a.enrolment(),
 		apilb.New(apilb.Config{Listen: apilb.Address, Server: server}, a.log, append([]string{enroll.ComponentName}, api...)...),
-		containerd.Component(),
+		a.programs(),
+		containerd.Component(programsName),
 		images.Component(),
 		pods.Component(apilb.Name),
 		names.Component(apilb.Name),
@@ -128,6 +122,26 @@ func (a *Agent) Components(api ...string) ([]lifecycle.Component, error) {
 		return nil, err
 	}
 	return append(comps, link), nil
+}
+
+// programsName is the component that puts the runtime bundle on disk.
+const programsName = "programs"
+
+// programs unpacks the runtime bundle. It is a component of its own because
+// decompressing and syncing take half a second, in which a server's datastore
+// and API start as well.
+func (a *Agent) programs() lifecycle.Component {
+	return lifecycle.Component{Name: programsName, Run: func(ctx context.Context, ready func()) error {
+		if _, err := bundle.Unpack(ctx, a.cfg.Layout.Data()); err != nil {
+			return fmt.Errorf("unpack the runtime bundle: %w", err)
+		}
+		ready()
+		if _, err := runtime.SweepSlots(ctx, a.cfg.Layout); err != nil {
+			a.log.Warn("former runtime bundles stay", "error", err) // they cost disk and nothing else
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	}}
 }
 
 // enrolment is the component without its Prepare: [New] has joined already.
