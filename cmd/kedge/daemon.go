@@ -35,6 +35,7 @@ type daemon struct {
 	conditions []health.Condition
 	group      *lifecycle.Group
 	lock       *fsx.FileLock
+	settled    func() // ends what is special about memory during the start
 }
 
 // newDaemon reads the options, makes sure that the host and the data directory
@@ -44,7 +45,7 @@ func newDaemon(cmd *cobra.Command, role string, o *nodeOptions) (*daemon, error)
 	if err != nil {
 		return nil, err
 	}
-	d := &daemon{role: role, healthAddr: o.healthAddress, started: time.Now()}
+	d := &daemon{role: role, healthAddr: o.healthAddress, started: time.Now(), settled: tuneStart()}
 	d.log = logx.Setup(os.Stderr, o.debug)
 	for _, w := range resolved.Warnings {
 		d.log.Warn(w)
@@ -168,6 +169,7 @@ func (d *daemon) wait(ctx context.Context, comps []lifecycle.Component) error {
 	done := make(chan error, 1)
 	go func() { done <- d.group.Run(runCtx) }()
 	failed := d.failure(runCtx)
+	go d.trim(runCtx, d.settled)
 	select {
 	case err := <-done:
 		return err
