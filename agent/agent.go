@@ -37,16 +37,20 @@ type Agent struct {
 	id     enroll.Identity
 }
 
-// New checks cfg and the host and makes the node's identity ready: from disk,
-// or by joining, which may take until the join timeout. Nothing runs afterwards.
-func New(ctx context.Context, cfg Config, log *slog.Logger, report Report) (*Agent, error) {
+// Check tells whether a node can be made of this host at all, and what the
+// host is like. It changes nothing.
+func Check(ctx context.Context, cfg Config) (host.Facts, error) {
 	if err := cfg.Validate(); err != nil {
-		return nil, err
+		return host.Facts{}, err
 	}
 	facts := host.NewProbe().Detect(ctx, cfg.Layout.DataDir)
-	if err := facts.Preflight(); err != nil {
-		return nil, err
-	}
+	return facts, facts.Preflight()
+}
+
+// New makes the node's identity ready, from disk or by joining, which may take
+// until the join timeout. facts are those of
+// [Check]. Nothing runs afterwards.
+func New(ctx context.Context, cfg Config, facts host.Facts, log *slog.Logger, report Report) (*Agent, error) {
 	a := &Agent{cfg: cfg, log: log, report: report, facts: facts}
 	var err error
 	a.enroll, err = enroll.New(enroll.Config{

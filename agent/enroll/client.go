@@ -98,7 +98,7 @@ func (c *Config) fetchCA(ctx context.Context, pin wire.Pin, now func() time.Time
 			return cert, date, checkDate(client.now(), date, cert)
 		}
 	}
-	return nil, "", permanent("the server at %s is not the one that made this token: its CA key hashes to %s, the token says %s. Either --server or the token is of another cluster, or somebody sits in between. Nothing was sent. Make a token on that server with: kedge token create", client.base, pki.PinOf(certs[0]), pin)
+	return nil, "", permanent("the server at %s is not the one that made this token: its certificate authority has the key hash %s, the token says %s. Either --server or the token is of another cluster, or somebody sits in between. Nothing was sent. Make a token on that server with: kedge token create", client.base, pki.PinOf(certs[0]), pin)
 }
 
 // checkDate finds a wrong clock while it can still be told apart from a wrong

@@ -31,17 +31,22 @@ works behind NAT. The token is needed for the first start and may be gone later.
 			return err
 		}
 		cfg := node.agentConfig(d.id)
-		cfg.ServerURL, cfg.Proxy = join.server, http.ProxyFromEnvironment
+		cfg.ServerURL, cfg.Proxy, cfg.JoinTimeout = join.server, http.ProxyFromEnvironment, join.timeout
 		if cfg.Token, err = join.secret(); err != nil {
 			return err
 		}
-		if err := d.acquire(); err != nil {
+		facts, err := agent.Check(cmd.Context(), cfg)
+		if err != nil {
 			return err
 		}
+		if err := d.acquire(true); err != nil {
+			return err
+		}
+		defer d.abandon()
 		if err := noteFootprint(d.id.layout, node.cgroupRoot, ""); err != nil {
 			return err
 		}
-		a, err := agent.New(cmd.Context(), cfg, d.log, d.report)
+		a, err := agent.New(cmd.Context(), cfg, facts, d.log, d.report)
 		if err != nil {
 			return err
 		}

@@ -2,22 +2,17 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/kedge-io/kedge/agent/host"
-	"github.com/kedge-io/kedge/internal/fsx"
 	"github.com/kedge-io/kedge/internal/health"
 	"github.com/kedge-io/kedge/internal/lifecycle"
 	"github.com/kedge-io/kedge/internal/logx"
-	"github.com/kedge-io/kedge/internal/paths"
 	"github.com/kedge-io/kedge/internal/version"
 )
 
@@ -34,12 +29,12 @@ type daemon struct {
 	started    time.Time
 	conditions []health.Condition
 	group      *lifecycle.Group
-	lock       *fsx.FileLock
+	claim      *claim
+	ran        bool
 	settled    func() // ends what is special about memory during the start
 }
 
-// newDaemon reads the options, makes sure that the host and the data directory
-// can be used at all, and takes the data directory. build makes the parts.
+// newDaemon reads the options. It touches nothing on disk.
 func newDaemon(cmd *cobra.Command, role string, o *nodeOptions) (*daemon, error) {
 	resolved, err := loadOptions(cmd)
 	if err != nil {
@@ -53,53 +48,13 @@ func newDaemon(cmd *cobra.Command, role string, o *nodeOptions) (*daemon, error)
 	if os.Geteuid() != 0 {
 		return nil, fmt.Errorf("kedge %s must run as root (it makes namespaces, mounts and firewall rules): use sudo or the systemd unit", role)
 	}
+	if err := os.Setenv("PATH", completePath(os.Getenv("PATH"))); err != nil {
+		return nil, fmt.Errorf("complete the search path: %w", err)
+	}
 	if d.id, err = o.identity(); err != nil {
 		return nil, err
 	}
 	return d, nil
-}
-
-// acquire takes the data directory for this process.
-func (d *daemon) acquire() error {
-	layout := d.id.layout
-	if err := checkWritable(layout); err != nil {
-		return err
-	}
-	lock, err := fsx.Lock(layout.ProcessLock())
-	if errors.Is(err, fsx.ErrLocked) {
-		return fmt.Errorf("another kedge runs on data directory %s: %w; stop that one, or give this one its own --data-dir", layout.DataDir, err)
-	}
-	if err != nil {
-		return err
-	}
-	d.lock = lock
-	if err := os.MkdirAll(layout.RunDir, 0o755); err != nil {
-		return fmt.Errorf("make the run directory: %w", err)
-	}
-	return nil
-}
-
-// checkWritable proves that the data directory takes a small file, so that a
-// read-only or full disk is told at once and by its name.
-func checkWritable(layout paths.Layout) error {
-	probe := layout.ProcessLock() + ".probe"
-	err := os.MkdirAll(layout.DataDir, 0o755)
-	if err == nil {
-		err = fsx.WriteFile(probe, make([]byte, 64<<10), 0o600)
-	}
-	if err == nil {
-		return os.Remove(probe)
-	}
-	remedy := "check its owner and mount, or give another --data-dir"
-	switch {
-	case errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT):
-		remedy = "the disk is full: free some space, or give another --data-dir"
-	case errors.Is(err, syscall.EROFS):
-		remedy = "the file system is read-only: mount it writable, or give another --data-dir"
-	case errors.Is(err, fs.ErrPermission):
-		remedy = "the folder is not writable: " + remedy
-	}
-	return fmt.Errorf("data directory %s cannot be used: %w: %s", layout.DataDir, err, remedy)
 }
 
 // report is handed to the parts before the group exists.
@@ -135,6 +90,7 @@ func (d *daemon) run(ctx context.Context, comps []lifecycle.Component) error {
 		return err
 	}
 	defer server.Close()
+	d.ran = true
 	// The status outlives the stop of the components, so that somebody who
 	// waits for it sees what is still stopping.
 	watch, cancel := context.WithCancel(context.WithoutCancel(ctx))

@@ -2,9 +2,11 @@ package main
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/spf13/pflag"
 
+	"github.com/kedge-io/kedge/agent/enroll"
 	"github.com/kedge-io/kedge/internal/config"
 	"github.com/kedge-io/kedge/internal/paths"
 )
@@ -42,12 +44,14 @@ func (o *nodeOptions) bind(fs *pflag.FlagSet) {
 // joinOptions say where an agent joins and with what.
 type joinOptions struct {
 	server, token, tokenFile string
+	timeout                  time.Duration
 }
 
 func (o *joinOptions) bind(fs *pflag.FlagSet) {
 	fs.StringVarP(&o.server, "server", "s", "", "URL of the server to join, https://HOST:6443")
 	fs.StringVarP(&o.token, "token", "t", "", "join token, made on the server with: kedge token create")
 	fs.StringVar(&o.tokenFile, "token-file", "", "file with the join token")
+	fs.DurationVar(&o.timeout, "join-timeout", enroll.DefaultJoinTimeout, "how long a first join keeps trying while the server is out of reach")
 	config.MarkSecret(fs, "token")
 }
 

@@ -4,10 +4,13 @@ import (
 	"context"
 	"net"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/kedge-io/kedge/agent"
+	"github.com/kedge-io/kedge/agent/host"
+	"github.com/kedge-io/kedge/internal/pki"
 	"github.com/kedge-io/kedge/server"
 	"github.com/kedge-io/kedge/server/kube"
 )
@@ -42,10 +45,21 @@ func runServer(ctx context.Context, d *daemon, node *nodeOptions, opts *serverOp
 	if err != nil {
 		return err
 	}
-	if err := d.acquire(); err != nil {
+	if err := pki.CheckClock(time.Now(), built()); err != nil {
 		return err
 	}
 	if err := noteFootprint(d.id.layout, node.cgroupRoot, opts.kubeconfig); err != nil {
+	ac := node.agentConfig(d.id)
+	var facts host.Facts
+	if cfg.RunsNode {
+		if facts, err = agent.Check(ctx, ac); err != nil {
+			return err
+		}
+	}
+	if err := d.acquire(cfg.RunsNode); err != nil {
+		return err
+	}
+	defer d.abandon()
 		return err
 	}
 	srv, err := server.New(cfg, d.log, d.report)
@@ -55,7 +69,6 @@ func runServer(ctx context.Context, d *daemon, node *nodeOptions, opts *serverOp
 	defer srv.Close()
 	comps := srv.Components()
 	if cfg.RunsNode {
-		ac := node.agentConfig(d.id)
 		ac.ServerURL = "https://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(cfg.Port))
 		ac.Issue, ac.ServerCA, ac.KubeletAfter = srv.Issue, srv.CA(), srv.ControllersBuilt()
 		nodeSide, err := agent.New(ctx, ac, d.log, d.report)

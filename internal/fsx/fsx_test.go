@@ -77,3 +77,31 @@ func TestSecondLockNamesTheHolder(t *testing.T) {
 	}
 	_ = again.Close()
 }
+
+func TestLockTakesTheFileThatHasTheNameNow(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	first, err := Lock(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Remove(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path); !os.IsNotExist(err) {
+		t.Fatalf("the removed lock: %v", err)
+	}
+	second, err := Lock(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	if !sameFile(second.f, path) {
+		t.Error("the lock is on a file that has no name")
+	}
+	if err := os.Rename(path, path+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if sameFile(second.f, path) {
+		t.Error("a removed file counts as the lock")
+	}
+}

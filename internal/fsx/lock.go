@@ -26,6 +26,17 @@ func Lock(path string) (*FileLock, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("make folder of lock %s: %w", path, err)
 	}
+	for {
+		lock, err := tryLock(path)
+		if lock != nil || err != nil {
+			return lock, err
+		}
+	}
+}
+
+// tryLock returns neither a lock nor an error when the file was removed in
+// between, see [FileLock.Remove].
+func tryLock(path string) (*FileLock, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open lock: %w", err)
@@ -37,11 +48,23 @@ func Lock(path string) (*FileLock, error) {
 		}
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
+	if !sameFile(f, path) {
+		return nil, f.Close()
+	}
 	// The id is for people only, so a full disk must not cost us the lock.
 	if err := f.Truncate(0); err == nil {
 		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
 	return &FileLock{f: f}, nil
+}
+
+func sameFile(f *os.File, path string) bool {
+	held, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	named, err := os.Stat(path)
+	return err == nil && os.SameFile(held, named)
 }
 
 func holder(f *os.File) string {
@@ -53,6 +76,11 @@ func holder(f *os.File) string {
 	return "pid unknown"
 }
 
-// Close releases the lock. The file stays, because removing it would let two
-// processes lock two files of one name.
+// Close releases the lock. The file stays.
 func (l *FileLock) Close() error { return l.f.Close() }
+
+// Remove removes the file and releases the lock. Whoever has opened the file
+// meanwhile finds out and makes a new one.
+func (l *FileLock) Remove() error {
+	return errors.Join(os.Remove(l.f.Name()), l.f.Close())
+}

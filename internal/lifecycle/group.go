@@ -93,9 +93,13 @@ func (g *Group) Report(name string, err error) {
 	if was.Degraded == m.status.Degraded && was.LastError == m.status.LastError {
 		return
 	}
-	if err != nil {
+	switch {
+	case err != nil && was.Degraded:
+		// The same trouble in other words, once for each attempt.
+		g.log.Debug("component still degraded", "component", name, "error", err)
+	case err != nil:
 		g.log.Warn("component degraded", "component", name, "error", err)
-	} else {
+	default:
 		g.log.Info("component recovered", "component", name)
 	}
 	g.changed()
@@ -229,6 +233,7 @@ func (g *Group) set(m *member, s State, err error) {
 	if m.status.State == s || final {
 		return
 	}
+	was := m.status.State
 	m.status.State, m.status.Since = s, time.Now()
 	if err != nil {
 		m.status.LastError = err.Error()
@@ -237,6 +242,9 @@ func (g *Group) set(m *member, s State, err error) {
 	case StateReady, StateStopped:
 		g.log.Info("component "+string(s), "component", m.comp.Name)
 	case StateFailed:
+		if was == StatePreparing {
+			break // nothing runs: Run's error is the message
+		}
 		g.log.Error("component failed", "component", m.comp.Name, "error", err)
 	default:
 		g.log.Debug("component "+string(s), "component", m.comp.Name)

@@ -114,11 +114,21 @@ func findDamage(ctx context.Context, path string, full bool) (found []string, er
 		if err := rows.Scan(&line); err != nil {
 			return nil, err
 		}
-		if line != "ok" {
-			found = append(found, strings.Join(strings.Fields(line), " "))
-		}
+		found = append(found, problems(line)...)
 	}
 	return found, rows.Err()
+}
+
+// problems are the lines of one answer of SQLite's that name a problem: with
+// damaged pages it puts all of them, below a heading, into one answer.
+func problems(answer string) []string {
+	var found []string
+	for line := range strings.Lines(answer) {
+		if line = strings.TrimSpace(line); line != "" && line != "ok" && !strings.HasPrefix(line, "***") {
+			found = append(found, line)
+		}
+	}
+	return found
 }
 
 func damaged(path string, found []string) error {
@@ -126,6 +136,6 @@ func damaged(path string, found []string) error {
 	if len(found) > 1 {
 		more = fmt.Sprintf(" (and %d more)", len(found)-1)
 	}
-	return fmt.Errorf("%w: %s: %s%s; nothing was changed: move %s, %[2]s-wal and %[2]s-shm aside together, then put a good copy in their place, or start without one for an empty cluster",
+	return fmt.Errorf("%w: %s: %s%s. Nothing was changed. Move %[5]s, %[5]s-wal and %[5]s-shm aside together and put a good copy in their place, or start without one for an empty cluster",
 		ErrDamaged, path, found[0], more, filepath.Base(path))
 }

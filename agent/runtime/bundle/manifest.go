@@ -81,6 +81,15 @@ func ParseManifest(data []byte) (Manifest, error) {
 	return m, errors.Join(errs...)
 }
 
+// size is what the files take when unpacked, in bytes.
+func (m Manifest) size() int64 {
+	var sum int64
+	for _, f := range m.Files {
+		sum += f.Size
+	}
+	return sum
+}
+
 // find returns the entry of a path.
 func (m Manifest) find(name string) (File, bool) {
 	for _, f := range m.Files {

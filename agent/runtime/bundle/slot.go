@@ -61,6 +61,19 @@ func Unpack(ctx context.Context, dir string) (Slot, error) {
 	return a.unpack(ctx, dir)
 }
 
+// Missing is how many bytes [Unpack] would write into dir: 0 when the slot is
+// there already.
+func Missing(dir string) (int64, error) {
+	m, err := Embedded()
+	if err != nil {
+		return 0, err
+	}
+	if _, err := os.Lstat(filepath.Join(dir, m.ID)); err == nil {
+		return 0, nil
+	}
+	return m.size(), nil
+}
+
 func (a archive) unpack(ctx context.Context, dir string) (Slot, error) {
 	m, err := a.manifest()
 	if err != nil {
@@ -199,13 +212,9 @@ func removeTemporary(dir string) error {
 
 // explain adds the remedy to the failures that a person can mend.
 func explain(err error, m Manifest) error {
-	var need int64
-	for _, f := range m.Files {
-		need += f.Size
-	}
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return fmt.Errorf("%w: free at least %d MiB there or choose another place with --data-dir", err, need>>20+1)
+		return fmt.Errorf("%w: free at least %d MiB there or choose another place with --data-dir", err, m.size()>>20+1)
 	case errors.Is(err, syscall.EROFS):
 		return fmt.Errorf("%w: mount it writable or choose another place with --data-dir", err)
 	case errors.Is(err, os.ErrPermission):

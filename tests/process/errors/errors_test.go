@@ -34,10 +34,9 @@ type failure struct {
 // fails runs f on the host and looks at the end of it.
 func (f failure) fails(t *testing.T, n *cluster.Node) {
 	h := n.Host
-	script(t, h, f.prepare)
-	defer script(t, h, f.undo)
 	before, err := h.State(t.Context())
 	cluster.Must(t, err)
+	script(t, h, f.prepare)
 	ctx, cancel := context.WithTimeout(t.Context(), cluster.Patience)
 	defer cancel()
 	argv := slices.Concat(f.around, []string{"/usr/local/bin/kedge"}, f.args, []string{"--cgroup-root", h.CgroupRoot()})
@@ -55,6 +54,7 @@ func (f failure) fails(t *testing.T, n *cluster.Node) {
 		t.Errorf("it panicked:\n%s", lastLines(out+errOut, 60))
 	}
 	t.Logf("%s", said)
+	script(t, h, f.undo)
 	now, err := h.State(t.Context())
 	cluster.Must(t, err)
 	for _, left := range now.New(before) {
@@ -83,13 +83,20 @@ func threeHosts() lab.Topology {
 	return lab.Topology{Sites: []lab.Site{{Name: "cloud", Public: true, Hosts: []string{"server", "agent", "spare"}}}}
 }
 
-const emptyDisk = "rm -rf /var/lib/kedge/* /etc/kedge"
+// hide makes a program that cannot be started of one that can.
+func hide(program string) string {
+	return "mkdir -p /opt; : > /opt/none; mount --bind /opt/none $(readlink -f /usr/sbin/" + program + ")"
+}
+
+func show(program string) string {
+	return "umount $(readlink -f /usr/sbin/" + program + "); rm /opt/none"
+}
 
 // serverFailures need no other host.
 var serverFailures = []failure{
 	{
 		name:    "unknown key",
-		prepare: "mkdir -p /etc/kedge; printf 'node-name: spare\nnode-nam: x\n' > /etc/kedge/config.yaml", undo: emptyDisk,
+		prepare: "mkdir -p /etc/kedge; printf 'node-name: spare\nnode-nam: x\n' > /etc/kedge/config.yaml", undo: "rm -r /etc/kedge",
 		args: []string{"server"}, want: []string{"node-nam", "/etc/kedge/config.yaml:2", "node-name"},
 	},
 	{
@@ -102,13 +109,11 @@ var serverFailures = []failure{
 		args: []string{"server"}, want: []string{"root"},
 	},
 	{
-		name: "no nft", around: []string{"env", "PATH=/opt/bin"},
-		prepare: "mkdir -p /opt/bin; ln -sf /usr/sbin/iptables /usr/sbin/ip6tables /usr/bin/mount /usr/bin/umount /opt/bin/", undo: "rm -r /opt/bin",
+		name: "no nft", prepare: hide("nft"), undo: show("nft"),
 		args: []string{"server"}, want: []string{"nft", "nftables", "install"},
 	},
 	{
-		name: "no iptables", around: []string{"env", "PATH=/opt/bin"},
-		prepare: "mkdir -p /opt/bin; ln -sf /usr/sbin/nft /usr/bin/mount /usr/bin/umount /opt/bin/", undo: "rm -r /opt/bin",
+		name: "no iptables", prepare: hide("iptables"), undo: show("iptables"),
 		args: []string{"server"}, want: []string{"iptables", "install"},
 	},
 	{
@@ -116,7 +121,7 @@ var serverFailures = []failure{
 		args: []string{"server", "--data-dir", "/opt/ro/kedge"}, want: []string{"/opt/ro/kedge", "read-only"},
 	},
 	{
-		name: "full data directory", prepare: "mkdir -p /opt/full; mount -t tmpfs -o size=1m full /opt/full", undo: "umount /opt/full",
+		name: "full data directory", prepare: "mkdir -p /opt/full; mount -t tmpfs -o size=1m full /opt/full", undo: "test -z \"$(ls -A /opt/full)\"; umount /opt/full",
 		args: []string{"server", "--data-dir", "/opt/full/kedge"}, want: []string{"/opt/full/kedge", "space"},
 	},
 	{
@@ -156,7 +161,9 @@ func TestStartsThatMeetARunningServer(t *testing.T) {
 	c := cluster.New(t, threeHosts(), cluster.Options{NoJoin: true, ServerArgs: []string{"--disable-agent"}})
 	agent, spare := c.Agents[0], c.Agents[1]
 	token := c.Token(t)
-	join := func(url, token string) []string { return []string{"agent", "--server", url, "--token", token} }
+	join := func(url, token string) []string {
+		return []string{"agent", "--server", url, "--token", token, "--join-timeout", "3s"}
+	}
 	for _, f := range []failure{
 		{name: "malformed token", args: join(c.URL(), "K1nonsense"), want: []string{"token", "kedge token create"}},
 		{name: "wrong secret", args: join(c.URL(), swapEnd(token)), want: []string{"token", "kedge token create"}},
@@ -186,7 +193,7 @@ func TestStartsThatMeetARunningServer(t *testing.T) {
 	t.Run("damaged database", func(t *testing.T) {
 		cluster.Must(t, c.Server.Stop(t.Context()))
 		damage(t, c.Server.Host)
-		failure{args: []string{"server", "--disable-agent"}, want: []string{"/var/lib/kedge/server/db", "snapshot"}}.fails(t, c.Server)
+		failure{args: []string{"server", "--disable-agent"}, want: []string{"/var/lib/kedge/server/db/state.db", "aside", "copy"}}.fails(t, c.Server)
 	})
 }
 
