@@ -37,12 +37,17 @@ func TestQuickStartOfTheREADME(t *testing.T) {
 	for _, h := range l.Hosts() {
 		cluster.Must(t, cluster.Install(h, kedge))
 	}
+	compared := false
 	for _, b := range todo {
 		if b.host == "edge" && shells["edge"] == nil {
 			shells["edge"] = second(t, l, shells["server"])
 		}
 		if shells[b.host] == nil {
 			t.Fatalf("README.md:%d: there is no host %q", b.line, b.host)
+		}
+		if !compared && strings.Contains(b.script, "kedge reset") {
+			compareComponents(t, l)
+			compared = true
 		}
 		shells[b.host].run(t, b)
 	}
