@@ -71,7 +71,7 @@ func (s *Server) bounded(work answer) http.HandlerFunc {
 		response, err := work(r, func() (*wire.JoinRequest, error) { return decode(w, r) })
 		if err != nil {
 			refusal := asRefusal(err)
-			if address := clientAddress(r); s.quiet.first(address) {
+			if address := clientAddress(r); s.quiet.First(address) {
 				s.log.Warn("node refused", "address", address, "path", r.URL.Path, "code", string(refusal.Code), "error", err)
 			}
 			writeRefusal(w, refusal)

@@ -404,24 +404,6 @@ func TestServersOwnNodeIsIssuedBeforeTheAPIAndRecordedAfterwards(t *testing.T) {
 	})
 }
 
-func TestFloodOfAddressesDoesNotGrowMemoryOrLog(t *testing.T) {
-	now := time.Unix(0, 0)
-	q := newQuiet(func() time.Time { return now })
-	let := 0
-	for i := range 3 * quietSize {
-		if q.first(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}).String()) {
-			let++
-		}
-	}
-	if let != quietSize || len(q.seen) != quietSize {
-		t.Fatal(let, len(q.seen))
-	}
-	now = now.Add(2 * quietFor)
-	if !q.first("again") || len(q.seen) != 1 {
-		t.Fatal("old addresses were kept", len(q.seen))
-	}
-}
-
 func runComponent(t *testing.T, s *Server) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())

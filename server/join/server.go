@@ -15,6 +15,7 @@ import (
 
 	"github.com/kedge-io/kedge/internal/kubeclient"
 	"github.com/kedge-io/kedge/internal/pki"
+	"github.com/kedge-io/kedge/internal/quiet"
 	"github.com/kedge-io/kedge/internal/wire"
 	"github.com/kedge-io/kedge/server/certs"
 )
@@ -45,7 +46,7 @@ type Server struct {
 	config Config
 	log    *slog.Logger
 	slots  chan struct{}
-	quiet  *quiet
+	quiet  *quiet.Log
 
 	mu        sync.Mutex
 	authority *authority
@@ -71,7 +72,7 @@ func New(config Config, log *slog.Logger) *Server {
 	s := &Server{
 		config: config, log: log,
 		slots: make(chan struct{}, maxConcurrent),
-		quiet: newQuiet(config.Now),
+		quiet: quiet.New(config.Now),
 		kick:  make(chan struct{}, 1),
 	}
 	if config.Client == nil {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"time"
 
@@ -27,15 +28,15 @@ func (h *Hub) Handler() http.Handler { return http.HandlerFunc(h.connect) }
 func (h *Hub) connect(w http.ResponseWriter, r *http.Request) {
 	name, cert, err := h.identify(r)
 	if err != nil {
-		h.log.Warn("tunnel refused", "remote", r.RemoteAddr, "error", err)
+		h.noteRefusal(h.log, r, err)
 		transport.Refuse(w, tunnel.RefusedIdentity,
 			err.Error()+"; a node connects with the certificate that it got when it joined")
 		return
 	}
-	log := h.log.With("node", name, "remote", r.RemoteAddr)
+	log := h.log.With("node", name)
 	if h.cfg.Admit != nil {
 		if err := h.cfg.Admit(r.Context(), name, cert); err != nil {
-			log.Warn("tunnel refused", "error", err)
+			h.noteRefusal(log, r, err)
 			transport.Refuse(w, tunnel.RefusedIdentity, err.Error())
 			return
 		}
@@ -48,15 +49,27 @@ func (h *Hub) connect(w http.ResponseWriter, r *http.Request) {
 	session, err := transport.Accept(w, r, name, transport.Hello{Software: h.cfg.Software}, h.cfg.Session)
 	if err != nil {
 		h.wg.Done()
-		log.Warn("tunnel refused", "error", err)
+		h.noteRefusal(log, r, err)
 		return
 	}
 	// The connection is no longer the HTTP server's, so its goroutine and
 	// buffers need not stay for as long as the session lives.
 	go func() {
 		defer h.wg.Done()
-		h.hold(name, session, order, log)
+		h.hold(name, session, order, log.With("remote", r.RemoteAddr))
 	}()
+}
+
+// noteRefusal logs a refusal once a minute and address: a machine that is
+// refused tries again for ever.
+func (h *Hub) noteRefusal(log *slog.Logger, r *http.Request, err error) {
+	address, _, splitErr := net.SplitHostPort(r.RemoteAddr)
+	if splitErr != nil {
+		address = r.RemoteAddr
+	}
+	if h.refused.First(address) {
+		log.Warn("tunnel refused", "remote", r.RemoteAddr, "error", err)
+	}
 }
 
 func (h *Hub) identify(r *http.Request) (tunnel.NodeName, *x509.Certificate, error) {

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kedge-io/kedge/internal/quiet"
 	"github.com/kedge-io/kedge/tunnel"
 	"github.com/kedge-io/kedge/tunnel/transport"
 )
@@ -68,6 +69,7 @@ type Hub struct {
 	log     *slog.Logger
 	started time.Time
 	wg      sync.WaitGroup
+	refused *quiet.Log
 
 	mu     sync.Mutex
 	nodes  map[tunnel.NodeName]*node
@@ -105,7 +107,7 @@ func New(cfg Config, log *slog.Logger) (*Hub, error) {
 		cfg.Recent = DefaultRecent
 	}
 	return &Hub{
-		cfg: cfg, log: log.With("component", "tunnel-hub"), started: time.Now(),
+		cfg: cfg, log: log.With("component", "tunnel-hub"), started: time.Now(), refused: quiet.New(time.Now),
 		nodes: map[tunnel.NodeName]*node{}, live: map[*transport.Session]struct{}{},
 	}, nil
 }
