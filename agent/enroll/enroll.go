@@ -138,8 +138,10 @@ func (e *Enroll) Join(ctx context.Context) error {
 		}
 		e.adopt(record, serverCA, certs)
 		if _, end := span(certs); e.now().Before(end) && e.authorityUnchanged(serverCA) {
-			if clock := e.config.Now(); clock.Before(e.now()) {
-				e.log.Warn("clock is behind the node's own certificates", "clock", clock, "issued", e.now())
+			// In this order: a clock that is right only moves on in between.
+			now := e.now()
+			if clock := e.config.Now(); clock.Before(now) {
+				e.log.Warn("clock is behind the node's own certificates", "clock", clock, "issued", now)
 			}
 			return e.writeKubeconfigs()
 		}

@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"fmt"
+	"math"
 	"net/http"
 	"net/netip"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/kubernetes/cmd/kubelet/app"
@@ -116,6 +118,8 @@ func configureKubelet(cfg Config, c *kubeletconfig.KubeletConfiguration) {
 	c.MakeIPTablesUtilChains = false
 	if cfg.Host.OOMScoreFixed {
 		c.OOMScoreAdj = 0
+		// The same missing right keeps kubelet from raising its limit.
+		c.MaxOpenFiles = min(c.MaxOpenFiles, openFiles())
 	}
 	c.SerializeImagePulls = false
 	// Small disks: upstream's 15 % for images would evict from a half-full one.
@@ -220,4 +224,13 @@ func poll(ctx context.Context, interval time.Duration, done func() bool) bool {
 		}
 	}
 	return true
+}
+
+// openFiles is how many files this process may open at most.
+func openFiles() int64 {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return math.MaxInt64
+	}
+	return int64(min(limit.Max, math.MaxInt64))
 }

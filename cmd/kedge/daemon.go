@@ -122,6 +122,7 @@ func (d *daemon) run(ctx context.Context, comps []lifecycle.Component) error {
 func (d *daemon) wait(ctx context.Context, comps []lifecycle.Component) error {
 	runCtx, stop := context.WithCancel(ctx)
 	defer stop()
+	defer context.AfterFunc(ctx, logx.Stopping)()
 	done := make(chan error, 1)
 	go func() { done <- d.group.Run(runCtx) }()
 	failed := d.failure(runCtx)

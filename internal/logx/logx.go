@@ -6,6 +6,7 @@ import (
 	"log"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 
 	"github.com/go-logr/logr"
 	"github.com/sirupsen/logrus"
@@ -16,7 +17,8 @@ import (
 // pairs to w, and makes it the target of klog, logrus and the standard
 // library's logger. With debug everything is printed; without it Kubernetes
 // and the other libraries print warnings and errors only, because their notes
-// would fill a quiet hour. Call it once, before anything else runs.
+// would fill a quiet hour, and of these not what is known to be harmless.
+// Call it once, before anything else runs.
 func Setup(w io.Writer, debug bool) *slog.Logger {
 	level := slog.LevelInfo
 	if debug {
@@ -26,7 +28,7 @@ func Setup(w io.Writer, debug bool) *slog.Logger {
 	logger := slog.New(handler)
 	slog.SetDefault(logger)
 
-	libraries := &atLeast{Handler: handler, min: slog.LevelWarn}
+	libraries := &library{Handler: handler, min: slog.LevelWarn}
 	if debug {
 		libraries.min = slog.LevelDebug
 	}
@@ -41,22 +43,40 @@ func withComponent(h slog.Handler, name string) slog.Handler {
 	return h.WithAttrs([]slog.Attr{slog.String("component", name)})
 }
 
-// atLeast hides records below a level of its own.
-type atLeast struct {
+// stopping is set for good by [Stopping].
+var stopping atomic.Bool
+
+// Stopping says that this process ends. From then on libraries are heard with
+// debug only: their parts end one after another and complain of each other.
+func Stopping() { stopping.Store(true) }
+
+// library hides a library's records below a level of its own, and turns what
+// is harmless into notes for debugging.
+type library struct {
 	slog.Handler
 	min slog.Level
 }
 
-func (h *atLeast) Enabled(ctx context.Context, l slog.Level) bool {
+func (h *library) Enabled(ctx context.Context, l slog.Level) bool {
 	return l >= h.min && h.Handler.Enabled(ctx, l)
 }
 
-func (h *atLeast) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &atLeast{Handler: h.Handler.WithAttrs(attrs), min: h.min}
+func (h *library) Handle(ctx context.Context, r slog.Record) error {
+	if r.Level > slog.LevelDebug && (stopping.Load() || isHarmless(r)) {
+		if !h.Enabled(ctx, slog.LevelDebug) {
+			return nil
+		}
+		r.Level = slog.LevelDebug
+	}
+	return h.Handler.Handle(ctx, r)
 }
 
-func (h *atLeast) WithGroup(name string) slog.Handler {
-	return &atLeast{Handler: h.Handler.WithGroup(name), min: h.min}
+func (h *library) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &library{Handler: h.Handler.WithAttrs(attrs), min: h.min}
+}
+
+func (h *library) WithGroup(name string) slog.Handler {
+	return &library{Handler: h.Handler.WithGroup(name), min: h.min}
 }
 
 // lineWriter logs each line that the standard logger writes as a warning: what
