@@ -48,8 +48,7 @@ func Check(ctx context.Context, cfg Config) (host.Facts, error) {
 }
 
 // New makes the node's identity ready, from disk or by joining, which may take
-// until the join timeout. facts are those of
-// [Check]. Nothing runs afterwards.
+// until the join timeout. facts are those of [Check]. Nothing runs afterwards.
 func New(ctx context.Context, cfg Config, facts host.Facts, log *slog.Logger, report Report) (*Agent, error) {
 	a := &Agent{cfg: cfg, log: log, report: report, facts: facts}
 	var err error
@@ -108,14 +107,18 @@ func (a *Agent) Components(api ...string) ([]lifecycle.Component, error) {
 	if err != nil {
 		return nil, err
 	}
+	rights := []string{apilb.Name}
+	if a.cfg.Rights != "" {
+		rights = append(rights, a.cfg.Rights)
+	}
 	comps := []lifecycle.Component{
 		a.enrolment(),
 		apilb.New(apilb.Config{Listen: apilb.Address, Server: server}, a.log, append([]string{enroll.ComponentName}, api...)...),
 		a.programs(),
 		containerd.Component(programsName),
 		images.Component(),
-		pods.Component(apilb.Name),
-		names.Component(apilb.Name),
+		pods.Component(rights...),
+		names.Component(rights...),
 	}
 	comps = append(comps, kube.Components(a.kubeConfig(cluster), a.log, a.report, apilb.Name, runtime.ComponentName)...)
 	if a.cfg.Issue != nil {

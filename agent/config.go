@@ -42,6 +42,9 @@ type Config struct {
 	ServerCA string
 	// KubeletAfter holds kubelet back until it is closed; nil holds nothing.
 	KubeletAfter <-chan struct{}
+	// Rights names the component that gives the node's own parts their rights
+	// in the API; empty where that was done before the node joined.
+	Rights string
 
 	// Proxy chooses an HTTP proxy for the way to the server; nil for none.
 	Proxy func(*http.Request) (*url.URL, error)

@@ -133,7 +133,7 @@ func (s *Server) Components() []lifecycle.Component {
 		ControllerManagerArgs: s.cfg.ControllerManagerArgs,
 		SchedulerArgs:         s.cfg.SchedulerArgs,
 	}, certs.ComponentName, datastore.Name)...)
-	comps = append(comps, s.join.Component(kube.APIServer), s.addons.Component(kube.APIServer))
+	comps = append(comps, s.join.Component(kube.APIServer, addons.Name), s.addons.Component(kube.APIServer))
 	return append(comps, nodes.New(nodes.Config{OwnNode: s.localNode(), Client: s.supervisorClient}, s.log, kube.APIServer))
 }
 

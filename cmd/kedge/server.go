@@ -12,6 +12,7 @@ import (
 	"github.com/kedge-io/kedge/agent/host"
 	"github.com/kedge-io/kedge/internal/pki"
 	"github.com/kedge-io/kedge/server"
+	"github.com/kedge-io/kedge/server/addons"
 	"github.com/kedge-io/kedge/server/kube"
 )
 
@@ -48,7 +49,6 @@ func runServer(ctx context.Context, d *daemon, node *nodeOptions, opts *serverOp
 	if err := pki.CheckClock(time.Now(), built()); err != nil {
 		return err
 	}
-	if err := noteFootprint(d.id.layout, node.cgroupRoot, opts.kubeconfig); err != nil {
 	ac := node.agentConfig(d.id)
 	var facts host.Facts
 	if cfg.RunsNode {
@@ -60,6 +60,7 @@ func runServer(ctx context.Context, d *daemon, node *nodeOptions, opts *serverOp
 		return err
 	}
 	defer d.abandon()
+	if err := noteFootprint(d.id.layout, node.cgroupRoot, opts.kubeconfig); err != nil {
 		return err
 	}
 	srv, err := server.New(cfg, d.log, d.report)
@@ -71,7 +72,8 @@ func runServer(ctx context.Context, d *daemon, node *nodeOptions, opts *serverOp
 	if cfg.RunsNode {
 		ac.ServerURL = "https://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(cfg.Port))
 		ac.Issue, ac.ServerCA, ac.KubeletAfter = srv.Issue, srv.CA(), srv.ControllersBuilt()
-		nodeSide, err := agent.New(ctx, ac, d.log, d.report)
+		ac.Rights = addons.Name
+		nodeSide, err := agent.New(ctx, ac, facts, d.log, d.report)
 		if err != nil {
 			return err
 		}

@@ -32,11 +32,15 @@ func newAPIServer(cfg Config, needs []string) lifecycle.Component {
 		Name:  APIServer,
 		Needs: needs,
 		Run: func(ctx context.Context, ready func()) error {
-			server, err := buildAPIServer(ctx, cfg)
+			var g gate
+			server, err := buildAPIServer(ctx, cfg, &g)
 			if err != nil {
 				return err
 			}
-			go announceWhen(ctx, cfg, apiIsReady, ready)
+			go announceWhen(ctx, cfg, apiIsReady, func() {
+				g.open.Store(true)
+				ready()
+			})
 			if err := server(ctx); err != nil {
 				return fmt.Errorf("serve the kubernetes API: %w", err)
 			}
@@ -47,7 +51,7 @@ func newAPIServer(cfg Config, needs []string) lifecycle.Component {
 
 // buildAPIServer assembles the chain of servers that upstream's command would
 // build, with our handler in front and our dialler to the nodes.
-func buildAPIServer(ctx context.Context, cfg Config) (func(context.Context) error, error) {
+func buildAPIServer(ctx context.Context, cfg Config, g *gate) (func(context.Context) error, error) {
 	if err := kubeglobals.Init(); err != nil {
 		return nil, err
 	}
@@ -73,6 +77,7 @@ func buildAPIServer(ctx context.Context, cfg Config) (func(context.Context) erro
 	if err != nil {
 		return nil, fmt.Errorf("configure the API server: %w", err)
 	}
+	putInFront(config, g.wrap)
 	putInFront(config, cfg.Front)
 	dialKubelets(config, cfg.DialKubelet)
 
