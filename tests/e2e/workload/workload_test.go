@@ -3,7 +3,6 @@ package workload
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -14,13 +13,10 @@ import (
 	"github.com/kedge-io/kedge/tests/lab"
 	"github.com/kedge-io/kedge/tests/lab/cluster"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 func TestMain(m *testing.M) { os.Exit(lab.Main(m)) }
-
-const manifests = "/var/lib/kedge/server/manifests"
 
 const web = `
 apiVersion: apps/v1
@@ -85,6 +81,8 @@ func TestWorkloads(t *testing.T) {
 	t.Run("names", func(t *testing.T) { names(t, c, pods, service.Spec.ClusterIP) })
 	t.Run("host port", func(t *testing.T) { hostPort(t, c) })
 	t.Run("manifests", func(t *testing.T) { applied(t, c) })
+	t.Run("manifests and images while the server is down", func(t *testing.T) { whileDown(t, c) })
+	t.Run("images", func(t *testing.T) { images(t, c) })
 }
 
 // reachAll asks until every pod has answered.
@@ -148,59 +146,4 @@ func hostPort(t *testing.T, c *cluster.Cluster) {
 	second := c.Lab.Host("second")
 	cluster.Get(t, c.Server.Host, "http://"+second.IP()+":18080/hostname", "hosted")
 	cluster.Get(t, second, "http://127.0.0.1:18080/hostname", "hosted")
-}
-
-const twoMaps = `
-apiVersion: v1
-kind: ConfigMap
-metadata: {name: first, namespace: default}
-data: {v: %q}
----
-apiVersion: v1
-kind: ConfigMap
-metadata: {name: second, namespace: default}
-`
-
-const oneMap = `
-apiVersion: v1
-kind: ConfigMap
-metadata: {name: first, namespace: default}
-`
-
-// applied follows a file in the manifests folder: new, changed, with an object less, removed.
-func applied(t *testing.T, c *cluster.Cluster) {
-	const file = manifests + "/maps.yaml"
-	write := func(text string) { cluster.Must(t, c.Server.Host.WriteFile(file, []byte(text), 0o600)) }
-	write(fmt.Sprintf(twoMaps, "1"))
-	awaitMap(t, c, "first", "1")
-	awaitMap(t, c, "second", "")
-	write(fmt.Sprintf(twoMaps, "2"))
-	awaitMap(t, c, "first", "2")
-	write(oneMap)
-	awaitGone(t, c, "second")
-	awaitMap(t, c, "first", "")
-	cluster.Must(t, os.Remove(c.Server.Host.Path(file)))
-	awaitGone(t, c, "first")
-}
-
-func awaitMap(t *testing.T, c *cluster.Cluster, name, value string) {
-	t.Helper()
-	testx.Eventually(t, cluster.Patience, fmt.Sprintf("config map %s holds %q", name, value), func(ctx context.Context) error {
-		m, err := c.Client.CoreV1().ConfigMaps("default").Get(ctx, name, metav1.GetOptions{})
-		if err == nil && m.Data["v"] != value {
-			err = fmt.Errorf("it holds %q", m.Data["v"])
-		}
-		return err
-	})
-}
-
-func awaitGone(t *testing.T, c *cluster.Cluster, name string) {
-	t.Helper()
-	testx.Eventually(t, cluster.Patience, "config map "+name+" is gone", func(ctx context.Context) error {
-		_, err := c.Client.CoreV1().ConfigMaps("default").Get(ctx, name, metav1.GetOptions{})
-		if apierrors.IsNotFound(err) {
-			return nil
-		}
-		return errors.Join(errors.New("it is there"), err)
-	})
 }

@@ -69,37 +69,20 @@ func copyFile(from, to string) error {
 
 var app struct {
 	once    sync.Once
-	archive []byte
+	program []byte
 	err     error
 }
 
-// appArchive builds tests/app and packs it as an image, once per test program.
-func appArchive(ctx context.Context) ([]byte, error) {
-	app.once.Do(func() { app.archive, app.err = buildApp(ctx) })
-	return app.archive, app.err
-}
-
-func buildApp(ctx context.Context) ([]byte, error) {
-	root, err := testx.RepoRoot()
-	if err != nil {
-		return nil, err
-	}
-	dir, err := os.MkdirTemp("", "kedge-app-")
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	program, archive := filepath.Join(dir, "app"), filepath.Join(dir, "app.tar")
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-o", program, "./tests/app")
-	build.Dir = root
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build tests/app: %w: %s", err, out)
+// Archive is tests/app packed as an image of that name. The program is built once per test program.
+func Archive(ctx context.Context, ref string) ([]byte, error) {
+	app.once.Do(func() { app.program, app.err = buildApp(ctx) })
+	if app.err != nil {
+		return nil, app.err
 	}
 	img := ociimage.Image{
-		Ref: AppImage, Arch: arch, Entrypoint: []string{"/app"}, Env: []string{"PATH=/bin"},
+		Ref: ref, Arch: arch, Entrypoint: []string{"/app"}, Env: []string{"PATH=/bin"},
 		Files: []ociimage.File{
-			{Path: "/app", Mode: 0o755, Source: program},
+			{Path: "/app", Mode: 0o755, Data: app.program},
 			{Path: "/data", Mode: fs.ModeDir | 0o777},
 			{Path: "/tmp", Mode: fs.ModeDir | 0o777},
 		},
@@ -107,16 +90,48 @@ func buildApp(ctx context.Context) ([]byte, error) {
 	for _, name := range []string{"echo", "sleep", "fill", "sum", "get", "tar", "test"} {
 		img.Files = append(img.Files, ociimage.File{Path: "/bin/" + name, Mode: fs.ModeSymlink | 0o777, Link: "/app"})
 	}
-	if _, err := ociimage.WriteFile(archive, img); err != nil {
-		return nil, fmt.Errorf("pack %s: %w", AppImage, err)
+	return fromTemp(func(archive string) error {
+		if _, err := ociimage.WriteFile(archive, img); err != nil {
+			return fmt.Errorf("pack %s: %w", ref, err)
+		}
+		return nil
+	})
+}
+
+func buildApp(ctx context.Context) ([]byte, error) {
+	root, err := testx.RepoRoot()
+	if err != nil {
+		return nil, err
 	}
-	return os.ReadFile(archive)
+	return fromTemp(func(program string) error {
+		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-o", program, "./tests/app")
+		build.Dir = root
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			return fmt.Errorf("build tests/app: %w: %s", err, out)
+		}
+		return nil
+	})
+}
+
+// fromTemp returns what write puts into the file that it is given.
+func fromTemp(write func(path string) error) ([]byte, error) {
+	dir, err := os.MkdirTemp("", "kedge-app-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	path := filepath.Join(dir, "app")
+	if err := write(path); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
 }
 
 // InstallApp puts the application's image into the image folder below data, or below the default
 // data directory where that is empty.
 func InstallApp(ctx context.Context, h *lab.Host, data string) error {
-	archive, err := appArchive(ctx)
+	archive, err := Archive(ctx, AppImage)
 	if err != nil {
 		return err
 	}
