@@ -51,7 +51,12 @@ func TestAcknowledgedWritesSurviveKills(t *testing.T) {
 		// At a random point of the writing, so that kills fall into all its phases.
 		w.await(t, 1+rand.IntN(20))
 		cluster.Must(t, c.Server.Kill())
+		started := time.Now()
 		cluster.Must(t, c.Server.Start())
+		if i%5 == 4 {
+			// Otherwise the next kill may come before kubelet has looked at its pods.
+			c.WaitAlive(t, c.Server, started, "one")
+		}
 		t.Logf("kill %d, %d writes acknowledged", i+1, w.count())
 	}
 	w.await(t, 10)
