@@ -30,6 +30,9 @@ func commands() []*cobra.Command {
 }
 
 func newRootCommand() *cobra.Command {
+	// Kubernetes registers a --version of its own in the process-wide set, which
+	// cobra would take for a flag of every command.
+	pflag.CommandLine = pflag.NewFlagSet("kedge", pflag.ContinueOnError)
 	root := &cobra.Command{
 		Use:           "kedge",
 		Short:         "Kubernetes for edge clusters in one program",
