@@ -239,8 +239,12 @@ func (s *Spoke) up() {
 // new kind of reason, not each attempt.
 func (s *Spoke) trouble(err error, wasUp bool) {
 	s.mu.Lock()
-	news := wasUp || s.status.LastError == "" || kind(err) != s.lastKind
+	news := s.status.LastError == "" || kind(err) != s.lastKind
 	s.lastKind = kind(err)
+	if wasUp {
+		// That nobody answers next is no news.
+		s.lastKind = unreachable
+	}
 	s.status.LastError = err.Error()
 	if wasUp {
 		s.status.Reconnects++
@@ -255,12 +259,15 @@ func (s *Spoke) trouble(err error, wasUp bool) {
 	s.cfg.Report(fmt.Errorf("tunnel to %s: %w", s.url, err))
 }
 
-// kind is the part of an error that stays the same between attempts: the
-// refusal of a server, or that there was no answer at all.
+// unreachable is the kind of a server that gave no answer, or that is starting,
+// stopping or too busy.
+const unreachable = "unreachable"
+
+// kind is the part of an error that stays the same between attempts.
 func kind(err error) string {
 	var refused *tunnel.RefusedError
-	if errors.As(err, &refused) {
+	if errors.As(err, &refused) && refused.Kind != tunnel.RefusedOverload {
 		return string(refused.Kind) + refused.Reason
 	}
-	return "unreachable"
+	return unreachable
 }
