@@ -21,8 +21,8 @@ func SweepSlots(ctx context.Context, layout paths.Layout) ([]string, error) {
 	}
 	return bundle.Sweep(ctx, layout.Data(), func(slot string) bool {
 		// The kernel names programs without symbolic links on the way.
-		if real, err := filepath.EvalSymlinks(slot); err == nil {
-			slot = real
+		if target, err := filepath.EvalSymlinks(slot); err == nil {
+			slot = target
 		}
 		return slices.ContainsFunc(programs, func(exe string) bool { return strings.HasPrefix(exe, slot+"/") })
 	})

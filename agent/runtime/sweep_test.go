@@ -10,9 +10,9 @@ import (
 )
 
 func TestSweepKeepsSlotsInUse(t *testing.T) {
-	real := t.TempDir()
+	target := t.TempDir()
 	link := filepath.Join(t.TempDir(), "data-dir")
-	if err := os.Symlink(real, link); err != nil {
+	if err := os.Symlink(target, link); err != nil {
 		t.Fatal(err)
 	}
 	layout := paths.New(link)
