@@ -85,7 +85,7 @@ func reset(ctx context.Context, layout paths.Layout, cgroupRoot, kubeconfig stri
 		errs = append(errs, os.RemoveAll(v))
 		_ = os.Remove(filepath.Dir(v)) // only when nothing else is in it
 	}
-	errs = append(errs, os.RemoveAll(layout.RunDir), removeDataDir(layout.DataDir))
+	errs = append(errs, runtime.RemoveTree(layout.RunDir), removeDataDir(layout.DataDir))
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("some things could not be removed, run it again when they are free: %w", err)
 	}
@@ -95,7 +95,7 @@ func reset(ctx context.Context, layout paths.Layout, cgroupRoot, kubeconfig stri
 // removeDataDir removes dir. Where a disk of its own is mounted there, only
 // what is in it can go.
 func removeDataDir(dir string) error {
-	err := os.RemoveAll(dir)
+	err := runtime.RemoveTree(dir)
 	if !errors.Is(err, syscall.EBUSY) {
 		return err
 	}
