@@ -26,40 +26,39 @@ spec:
 
 func TestResetLeavesOnlyWhatWasThere(t *testing.T) {
 	t.Run("running", func(t *testing.T) {
-		reset(t, nil, func(*cluster.Cluster) {})
+		reset(t, lab.OneServer(), nil, func(*cluster.Node) {})
 	})
 	t.Run("killed, another data directory", func(t *testing.T) {
 		const dir = "/var/lib/kedge/elsewhere"
-		reset(t, []string{"--data-dir", dir}, func(c *cluster.Cluster) { cluster.Must(t, c.Server.Kill()) })
+		reset(t, lab.OneServer(), []string{"--data-dir", dir}, func(n *cluster.Node) { cluster.Must(t, n.Kill()) })
+	})
+	t.Run("agent", func(t *testing.T) {
+		reset(t, lab.ServerAndEdges(1), nil, func(*cluster.Node) {})
 	})
 }
 
-// reset compares a host before kedge was ever started with the same host after the reset.
-func reset(t *testing.T, dataDir []string, before func(*cluster.Cluster)) {
+// reset compares a host before kedge was ever started with the same host after the reset: the
+// last one of the topology.
+func reset(t *testing.T, topology lab.Topology, dataDir []string, before func(*cluster.Node)) {
 	var clean lab.State
 	var kept string
-	c := cluster.New(t, lab.OneServer(), cluster.Options{
+	c := cluster.New(t, topology, cluster.Options{
 		ServerArgs: dataDir, DataDir: strings.Join(dataDir[min(1, len(dataDir)):], ""),
 		BeforeStart: func(h *lab.Host) {
 			foreign(t, h)
 			clean, kept = state(t, h), rules(t, h)
 		},
 	})
-	pod := cluster.AppPod("web", "")
-	pod.Spec.Containers[0].Ports[0].HostPort = 18080
-	c.CreatePod(t, pod)
-	c.Apply(t, service)
-	c.WaitPods(t, "default", "app=web", 1)
-	h := c.Server.Host
-	cluster.Get(t, h, "http://"+h.IP()+":18080/hostname", "web")
-	cluster.Get(t, h, "http://"+h.IP()+":30080/hostname", "web")
-	c.WaitNode(t, "server", corev1.ConditionTrue)
-	before(c)
+	nodes := append([]*cluster.Node{c.Server}, c.Agents...)
+	n := nodes[len(nodes)-1]
+	h := n.Host
+	use(t, c, n)
+	before(n)
 
-	_, err := c.Server.Kedge(t.Context(), append([]string{"reset", "--yes"}, dataDir...)...)
+	_, err := n.Kedge(t.Context(), append([]string{"reset", "--yes"}, dataDir...)...)
 	cluster.Must(t, err)
 	select {
-	case <-c.Server.Proc().Done():
+	case <-n.Proc().Done():
 	default:
 		t.Error("kedge still runs after the reset")
 	}
@@ -78,15 +77,31 @@ func reset(t *testing.T, dataDir []string, before func(*cluster.Cluster)) {
 		}
 	}
 	// Once more changes nothing and is no error.
-	if _, err := c.Server.Kedge(t.Context(), append([]string{"reset", "--yes"}, dataDir...)...); err != nil {
+	if _, err := n.Kedge(t.Context(), append([]string{"reset", "--yes"}, dataDir...)...); err != nil {
 		t.Errorf("a second reset: %v", err)
 	}
+}
+
+// use makes the node do what leaves traces: a pod with a host port, and a service with a node port.
+func use(t *testing.T, c *cluster.Cluster, n *cluster.Node) {
+	t.Helper()
+	pod := cluster.AppPod("web", n.Name())
+	pod.Spec.Containers[0].Ports[0].HostPort = 18080
+	c.CreatePod(t, pod)
+	c.Apply(t, service)
+	c.WaitPods(t, "default", "app=web", 1)
+	h := n.Host
+	cluster.Get(t, h, "http://"+h.IP()+":18080/hostname", "web")
+	cluster.Get(t, h, "http://"+h.IP()+":30080/hostname", "web")
+	c.WaitNode(t, n.Name(), corev1.ConditionTrue)
 }
 
 func state(t *testing.T, h *lab.Host) lab.State {
 	t.Helper()
 	s, err := h.State(t.Context())
 	cluster.Must(t, err)
+	// The token is the user's file.
+	s["file"] = slices.DeleteFunc(s["file"], func(line string) bool { return strings.TrimSpace(line) == "/etc/kedge/token" })
 	// Tables of the packet filter may stay when they are empty; what they hold must be gone.
 	s["nft"] = slices.DeleteFunc(s["nft"], func(line string) bool {
 		line = strings.TrimSpace(line)
