@@ -113,6 +113,14 @@ func (w *writer) write(ctx context.Context, n int) {
 	name := "w-" + strconv.Itoa(n)
 	_, err := maps.Create(ctx, object(name, n), metav1.CreateOptions{})
 	w.note(err, func() { w.created[name] = true })
+	if err != nil {
+		// Trying without a pause would take the processor from the server that starts.
+		select {
+		case <-ctx.Done():
+		case <-time.After(20 * time.Millisecond):
+		}
+		return
+	}
 	if _, err = maps.Update(ctx, object(last, n), metav1.UpdateOptions{}); apierrors.IsNotFound(err) {
 		_, err = maps.Create(ctx, object(last, n), metav1.CreateOptions{})
 	}
