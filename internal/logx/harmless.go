@@ -26,6 +26,12 @@ var harmless = []struct {
 	// The first namespaces are being made.
 	{message: "Error while syncing ConfigMap", errs: []string{`namespaces "kube-system" not found`}},
 
+	// The node's range of addresses was given a moment ago and is not in the
+	// allocator's cache yet; its second choice is refused and given back.
+	{message: "Failed to update node PodCIDR after multiple attempts", errs: []string{hasRange}},
+	{message: "CIDR assignment for node failed. Releasing allocated CIDR", errs: []string{hasRange}},
+	{message: "Error processing node work item", errs: []string{hasRange}},
+
 	// kubelet registers the node while its other parts look for it already.
 	{message: "Unable to register mirror pod because node is not registered yet"},
 	{message: "Error getting the current node from lister", errs: []string{"not found"}},
@@ -52,6 +58,9 @@ var harmless = []struct {
 	{message: "Error proxying data from client to backend", errs: []string{"close 1006", "connection reset by peer", "broken pipe"}},
 	{message: "Error proxying data from backend to client", errs: []string{"close 1006", "connection reset by peer", "broken pipe"}},
 }
+
+// hasRange is how the API refuses a second range for a node.
+const hasRange = `node updates may not change podCIDR except from "" to valid`
 
 // localAPI is in the text of errors of requests through the node's own API
 // endpoint (agent/apilb) that got no answer. The endpoint itself says, once,
