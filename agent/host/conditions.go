@@ -96,9 +96,9 @@ func (f Facts) bridgeCondition() Condition {
 	if f.BridgeNetfilter {
 		return Condition{Name: "BridgeNetfilter", Status: OK, Message: "bridged packets pass the packet filter"}
 	}
-	return Condition{Name: "BridgeNetfilter", Status: Degraded,
-		Message: "bridged packets bypass the packet filter: pods on one node may not reach each other through a service",
-		Remedy:  "modprobe br_netfilter && sysctl -w net.bridge.bridge-nf-call-iptables=1"}
+	// The pod network sends what pods of one node say to each other through
+	// the host (agent/network), so it does not need the switch.
+	return Condition{Name: "BridgeNetfilter", Status: OK, Message: "bridged packets bypass the packet filter, pods of one node reach each other through the host"}
 }
 
 func (f Facts) inotifyCondition() Condition {

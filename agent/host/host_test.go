@@ -113,7 +113,7 @@ func TestHostFindings(t *testing.T) {
 		"no memory":     {set("sys/fs/cgroup/cgroup.controllers", "cpuset cpu pids\n"), "controllers memory are not available", "", ""},
 		"no capability": {set("proc/self/status", "CapEff:\t000001fffeffffff\n"), "", "OOMScore", Adapted},
 		"no overlay":    {func(p *Probe, _ fstest.MapFS) { p.Overlay = func(string) error { return errors.New("no such device") } }, "", "Snapshotter", Adapted},
-		"no bridge nf":  {del("proc/sys/net/bridge/bridge-nf-call-iptables"), "", "BridgeNetfilter", Degraded},
+		"no bridge nf":  {del("proc/sys/net/bridge/bridge-nf-call-iptables"), "", "", ""},
 		"few inotify":   {set("proc/sys/fs/inotify/max_user_instances", "128\n"), "", "Inotify", Degraded},
 		"swap":          {set("proc/swaps", "Filename Type Size Used Priority\n/dev/dm-1 partition 1048572 0 -2\n"), "", "Swap", Adapted},
 		"sysctl":        {func(p *Probe, _ fstest.MapFS) { p.Writable = func(string) error { return errors.New("read-only") } }, "", "Sysctl", Adapted},
