@@ -16,7 +16,7 @@ const (
 	// works while the daemon starts. A running server needs that much resident
 	// memory anyway, and collecting while everything is being built costs a
 	// tenth of the start.
-	startHeap = 256 << 20
+	startHeap = 160 << 20
 	// startLive ends that, in bytes of live heap: a collector held to startHeap
 	// would have to run all the time.
 	startLive = startHeap / 2
