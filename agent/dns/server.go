@@ -44,7 +44,7 @@ func listen(ctx context.Context, at netip.AddrPort) (sockets, error) {
 
 func (s sockets) close() {
 	if s.udp != nil {
-		s.udp.Close()
+		_ = s.udp.Close()
 	}
 	if s.tcp != nil {
 		s.tcp.Close()

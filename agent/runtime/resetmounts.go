@@ -14,7 +14,7 @@ import (
 )
 
 // pause lets the kernel finish what it does in the background.
-func pause() { time.Sleep(10 * time.Millisecond) }
+func pause() { <-time.After(10 * time.Millisecond) }
 
 // errMounted protects what is mounted: a volume's content is not ours.
 var errMounted = errors.New("something is still mounted below it: unmount it and run reset again")
@@ -22,8 +22,8 @@ var errMounted = errors.New("something is still mounted below it: unmount it and
 // mountsBelow lists mount points in or below dir, longest first, a mount that
 // covers another before it.
 func mountsBelow(dir string) ([]string, error) {
-	if real, err := filepath.EvalSymlinks(dir); err == nil {
-		dir = real
+	if target, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = target
 	}
 	infos, err := mountinfo.GetMounts(func(i *mountinfo.Info) (skip, stop bool) {
 		return i.Mountpoint != dir && !strings.HasPrefix(i.Mountpoint, dir+"/"), false

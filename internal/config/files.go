@@ -95,7 +95,6 @@ type merged map[string]*mergedValue
 
 type mergedValue struct {
 	items   []scalar
-	list    bool // written as a list in any place, so nothing is split
 	extend  bool // to be appended to the flag's default
 	origins []string
 }

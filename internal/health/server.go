@@ -109,7 +109,7 @@ func (s *Server) Serve(ctx context.Context, src Source) error {
 			handler = withProfiles(handler)
 		}
 		srv := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
-		defer srv.Close()
+		defer func() { _ = srv.Close() }()
 		go func() { done <- srv.Serve(l) }()
 	}
 	select {

@@ -14,9 +14,10 @@ import (
 )
 
 const (
-	// QPS and Burst bound the requests per second of one client. The apiserver
-	// does its own fair queueing; these only stop a client that spins.
-	QPS   = 50
+	// QPS bounds the requests per second of one client. The apiserver does its
+	// own fair queueing; this only stops a client that spins.
+	QPS = 50
+	// Burst is how many requests of one client may go out at once.
 	Burst = 100
 
 	contextName = "kedge"
