@@ -80,7 +80,7 @@ type Condition struct {
 func Components(cfg Config, log *slog.Logger, report func(name string, err error), kubeletNeeds ...string) []lifecycle.Component {
 	return []lifecycle.Component{
 		newKubelet(cfg, kubeletNeeds),
-		newProxy(cfg),
+		newProxy(cfg, report),
 		newNode(cfg, log.With("component", Node), report),
 	}
 }

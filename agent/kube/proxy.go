@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -21,7 +22,7 @@ const proxyTable = "kube-proxy"
 
 // newProxy returns kube-proxy in nftables mode, ready when its table was read
 // back from the kernel.
-func newProxy(cfg Config) lifecycle.Component {
+func newProxy(cfg Config, report func(name string, err error)) lifecycle.Component {
 	return lifecycle.Component{
 		Name: Proxy,
 		// kube-proxy waits at most 30 s for its Node and then gives up.
@@ -46,6 +47,7 @@ func newProxy(cfg Config) lifecycle.Component {
 			go func() {
 				if poll(ctx, 100*time.Millisecond, func() bool { return proxyTableExists(ctx) }) {
 					ready()
+					watchProxyTable(ctx, func(err error) { report(Proxy, err) })
 				}
 			}()
 			// Upstream's Run does not heed the context, so it is left behind
@@ -59,6 +61,32 @@ func newProxy(cfg Config) lifecycle.Component {
 				return fmt.Errorf("run kube-proxy: %w", err)
 			}
 		},
+	}
+}
+
+// errNoProxyTable tells of a flush by somebody else, for instance by a restart
+// of the service nftables. Upstream does not look at its table: it writes it
+// anew only when a change fails, and otherwise once an hour.
+var errNoProxyTable = errors.New("somebody removed the nftables table " + proxyTable +
+	": services are reachable again after the next change of one, at the latest in an hour; restart kedge to have it at once")
+
+// watchProxyTable reports when the table goes and comes, until ctx ends.
+func watchProxyTable(ctx context.Context, report func(error)) {
+	ticker := time.NewTicker(30 * time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		var err error
+		if !proxyTableExists(ctx) {
+			err = errNoProxyTable
+		}
+		if ctx.Err() == nil {
+			report(err)
+		}
 	}
 }
 
