@@ -77,35 +77,29 @@ next: generate bundle ## build build/next/kedge, another version with another bu
 
 # --- testing ----------------------------------------------------------------
 # Four layers. Namespace tests carry the build tag "namespace" and stand beside
-# the code; process tests are in tests/process, cluster tests in tests/e2e.
+# the code; process tests are in tests/process and, with the tag "process", in
+# agent/runtime; cluster tests are in tests/e2e.
 GOTEST := go run ./scripts/gotest
 GOLANGCI := go tool -modfile=tools/go.mod golangci-lint
 
 lint: generate ## run the linters
-	$(GOLANGCI) run --build-tags namespace
+	$(GOLANGCI) run --build-tags namespace,process
 
-unit: deps generate ## unit tests, with the race detector where it is affordable
+unit: deps bundle ## unit tests, with the race detector where it is affordable
 	scripts/unit
 
 namespace: deps generate ## tests of real kernel objects in their own namespaces (root)
 	scripts/unit namespace
 
-process: deps build ## tests of the real binary on this host (root)
+process: deps build ## tests of the real binary and its runtime on this host (root)
 	KEDGE_BINARY=$(CURDIR)/bin/kedge $(GOTEST) -count=1 -p 1 -timeout 20m ./tests/process/...
+	$(GOTEST) -tags process -count=1 -timeout 10m ./agent/runtime -args -runtime-bin=$(CURDIR)/$(BUNDLE)/root/bin
 
 cluster: deps build next ## tests of clusters in the laboratory (root)
 	KEDGE_BINARY=$(CURDIR)/bin/kedge KEDGE_BINARY_NEW=$(CURDIR)/build/next/kedge $(GOTEST) -count=1 -p 1 -timeout 40m ./tests/e2e/...
 
 test: deps ## all of it, then a look at what is left on the host
-	@mkdir -p build
-	scripts/leftovers > build/leftovers.before
-	$(MAKE) build
-	$(MAKE) lint
-	$(MAKE) unit
-	$(MAKE) namespace
-	$(MAKE) process
-	$(MAKE) cluster
-	scripts/leftovers build/leftovers.before
+	@MAKE='$(MAKE)' scripts/test
 
 # --- using ------------------------------------------------------------------
 lab: deps build ## bring up a laboratory of hosts and stay until Ctrl-C (root)

@@ -1,7 +1,11 @@
 // Command gotest runs go test with its arguments and prints what go test prints
-// without -v: the output of tests that failed and one line for each package. In
-// CI (CI=true) a skipped test is a failure, because it would hide that something
-// is missing on the machine; its reason is printed.
+// without -v: the output of tests that failed and one line for each package, and
+// at the end how many tests passed, failed and were skipped. In CI (CI=true) a
+// skipped test is a failure, because it would hide that something is missing on
+// the machine; its reason is printed.
+//
+// It does not run go vet: make lint does, and go test would do it again for all
+// of Kubernetes. With KEDGE_TEST_COUNTS=FILE the counts are added to FILE.
 package main
 
 import (
@@ -20,16 +24,27 @@ type event struct {
 	Action, Package, Test, Output, ImportPath string
 }
 
+// result is what a run of go test came to. Subtests count as tests.
+type result struct {
+	passed, failed int
+	skips          []string // the skipped tests with their reasons
+}
+
+// String is the last line of a run.
+func (r result) String() string {
+	return fmt.Sprintf("%d passed, %d failed, %d skipped", r.passed, r.failed, len(r.skips))
+}
+
 func main() {
 	strict := os.Getenv("CI") == "true"
-	if err := run(os.Args[1:], strict, os.Stdout); err != nil {
+	if err := run(os.Args[1:], strict, os.Getenv("KEDGE_TEST_COUNTS"), os.Stdout); err != nil {
 		fmt.Fprintf(os.Stderr, "gotest: %v\n", err)
 		os.Exit(1)
 	}
 }
 
-func run(args []string, strict bool, w io.Writer) error {
-	cmd := exec.Command("go", append([]string{"test", "-json"}, args...)...)
+func run(args []string, strict bool, counts string, w io.Writer) error {
+	cmd := exec.Command("go", append([]string{"test", "-json", "-vet=off"}, args...)...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -38,21 +53,40 @@ func run(args []string, strict bool, w io.Writer) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	skips, err := report(out, w)
-	if err := errors.Join(err, cmd.Wait()); err != nil {
-		return fmt.Errorf("go test: %w", err)
+	r, err := report(out, w)
+	if err != nil {
+		// Nobody reads its output any more.
+		_ = cmd.Process.Kill()
 	}
-	for _, s := range skips {
+	err = errors.Join(err, cmd.Wait())
+	for _, s := range r.skips {
 		fmt.Fprintf(w, "skipped: %s\n", s)
 	}
-	if strict && len(skips) > 0 {
-		return fmt.Errorf("%d tests were skipped, which counts as a failure in CI", len(skips))
+	fmt.Fprintln(w, r)
+	if counts != "" {
+		err = errors.Join(err, record(counts, r))
+	}
+	if err != nil {
+		return fmt.Errorf("go test: %w", err)
+	}
+	if strict && len(r.skips) > 0 {
+		return fmt.Errorf("%d tests were skipped, which counts as a failure in CI", len(r.skips))
 	}
 	return nil
 }
 
-// report prints the events and returns the skipped tests with their reasons.
-func report(events io.Reader, w io.Writer) (skips []string, err error) {
+// record adds a line "PASSED FAILED SKIPPED" to the file.
+func record(file string, r result) error {
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(f, r.passed, r.failed, len(r.skips))
+	return errors.Join(err, f.Close())
+}
+
+// report prints the events and counts.
+func report(events io.Reader, w io.Writer) (r result, err error) {
 	held := map[string][]string{} // output of tests that may still pass
 	lines := bufio.NewScanner(events)
 	lines.Buffer(nil, 16<<20)
@@ -70,17 +104,20 @@ func report(events io.Reader, w io.Writer) (skips []string, err error) {
 			}
 		case e.Action == "output":
 			held[key] = append(held[key], e.Output)
+		case e.Test == "":
 		case e.Action == "fail":
+			r.failed++
 			fmt.Fprint(w, strings.Join(held[key], ""))
 			delete(held, key)
-		case e.Action == "skip" && e.Test != "":
-			skips = append(skips, key+": "+reason(held[key]))
+		case e.Action == "skip":
+			r.skips = append(r.skips, key+": "+reason(held[key]))
 			delete(held, key)
 		case e.Action == "pass":
+			r.passed++
 			delete(held, key)
 		}
 	}
-	return skips, lines.Err()
+	return r, lines.Err()
 }
 
 // reason keeps what a skipped test said itself.

@@ -5,11 +5,12 @@ import (
 	"testing"
 )
 
-func TestReportShowsFailuresAndPackagesAndCollectsSkips(t *testing.T) {
+func TestReportShowsFailuresAndPackagesAndCounts(t *testing.T) {
 	events := `{"Action":"output","Package":"p","Test":"TestGood","Output":"noise\n"}
 {"Action":"pass","Package":"p","Test":"TestGood"}
 {"Action":"output","Package":"p","Test":"TestBad","Output":"    x_test.go:1: broken\n"}
 {"Action":"fail","Package":"p","Test":"TestBad"}
+{"Action":"fail","Package":"p"}
 {"Action":"output","Package":"p","Test":"TestSkip","Output":"=== RUN TestSkip\n"}
 {"Action":"output","Package":"p","Test":"TestSkip","Output":"    x_test.go:2: needs root\n"}
 {"Action":"skip","Package":"p","Test":"TestSkip"}
@@ -18,14 +19,17 @@ func TestReportShowsFailuresAndPackagesAndCollectsSkips(t *testing.T) {
 not json
 `
 	var out strings.Builder
-	skips, err := report(strings.NewReader(events), &out)
+	r, err := report(strings.NewReader(events), &out)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if want := "    x_test.go:1: broken\nFAIL\tp\t0.1s\nnot json\n"; out.String() != want {
 		t.Errorf("printed %q, want %q", out.String(), want)
 	}
-	if len(skips) != 1 || skips[0] != "p TestSkip: x_test.go:2: needs root" {
-		t.Errorf("skips %q", skips)
+	if len(r.skips) != 1 || r.skips[0] != "p TestSkip: x_test.go:2: needs root" {
+		t.Errorf("skips %q", r.skips)
+	}
+	if want := "1 passed, 1 failed, 1 skipped"; r.String() != want {
+		t.Errorf("counted %s, want %s", r, want)
 	}
 }
