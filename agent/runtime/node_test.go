@@ -307,7 +307,7 @@ func (n *node) pod(name, image string) int {
 	return int(task.Pid())
 }
 
-func running(pid int) bool {
+func isAlive(pid int) bool {
 	st, err := hostProc.stat(pid)
 	return err == nil && st.State != 'Z'
 }

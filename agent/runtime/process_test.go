@@ -24,14 +24,14 @@ func TestContainerdAndContainersOutliveKilledDaemon(t *testing.T) {
 			foreign := n.handMade()
 			own := n.pod("one", n.cfg.SandboxImage)
 			n.kill9(first)
-			if !running(pid) || !running(foreign) || !running(own) {
+			if !isAlive(pid) || !isAlive(foreign) || !isAlive(own) {
 				t.Fatal("killing the daemon ended something")
 			}
 			second := n.daemon()
 			if n.pid() != pid {
 				t.Errorf("containerd was not adopted: pid %d became %d", pid, n.pid())
 			}
-			if !running(foreign) || !running(own) {
+			if !isAlive(foreign) || !isAlive(own) {
 				t.Error("adoption ended a container")
 			}
 			n.kill9(second)
@@ -39,7 +39,7 @@ func TestContainerdAndContainersOutliveKilledDaemon(t *testing.T) {
 				t.Errorf("left over: %v", left)
 			}
 			for what, p := range map[string]int{"containerd": pid, "container by hand": foreign, "pod": own} {
-				if running(p) {
+				if isAlive(p) {
 					t.Errorf("reset left %s running (pid %d)", what, p)
 				}
 			}
@@ -76,10 +76,10 @@ func TestContainerdIsReplacedWhenConfigurationChangedWithoutTouchingContainers(t
 		t.Fatal(err)
 	}
 	n.daemon()
-	if n.pid() == pid || running(pid) {
+	if n.pid() == pid || isAlive(pid) {
 		t.Errorf("containerd %d was not replaced", pid)
 	}
-	if !running(own) {
+	if !isAlive(own) {
 		t.Error("the replacement ended a container")
 	}
 }
