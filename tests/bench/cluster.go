@@ -40,8 +40,12 @@ func measureCluster(ctx context.Context, o options, r *results) (err error) {
 	}
 	server, base := o.newKedge(l.Host("server")), o.newBaseline(l.Host("base"))
 	subjects := []subject{server, base}
+	hostOf := map[string]string{server.name(): "server", base.name(): "base"}
 	for _, s := range subjects {
 		if err := s.prepare(ctx); err != nil {
+			return err
+		}
+		if err := forget(l.Host(hostOf[s.name()])); err != nil {
 			return err
 		}
 		if err := s.start(ctx); err != nil {
@@ -94,6 +98,9 @@ func joinAgent(ctx context.Context, o options, l *lab.Lab) (*kedgeServer, error)
 	}
 	a := &kedgeServer{host: edge, path: o.kedge, args: []string{"agent", "--server", "https://" + server.IP() + ":6443", "--token-file", "/etc/kedge/token"}}
 	if err := a.prepare(ctx); err != nil {
+		return nil, err
+	}
+	if err := forget(edge); err != nil {
 		return nil, err
 	}
 	return a, a.start(ctx)
