@@ -166,3 +166,37 @@ func TestSweepLeavesALivingLabAlone(t *testing.T) {
 		t.Errorf("got %q, %v", out, err)
 	}
 }
+
+// On a busy machine the thread that started the last program of a lab may still be about to end
+// when the lab is removed. It shows the owner's process id.
+func TestRemovalWaitsForAThreadOfTheOwner(t *testing.T) {
+	testx.NeedRoot(t)
+	run, err := newRun()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cg, err := makeCgroups("/" + run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inside, leave, left := make(chan error), make(chan struct{}), make(chan error, 1)
+	go func() {
+		left <- onThread(func() error {
+			release, err := cg.adoptThread(&exec.Cmd{})
+			inside <- err
+			<-leave
+			release()
+			return nil
+		})
+	}()
+	if err := <-inside; err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(100*time.Millisecond, func() { close(leave) })
+	if err := removeRun(run); err != nil {
+		t.Error(err)
+	}
+	if err := <-left; err != nil {
+		t.Error(err)
+	}
+}

@@ -33,13 +33,22 @@ func newRun() (string, error) {
 
 // ownerAlive tells whether the process that a run is named after still runs.
 func ownerAlive(run string) bool {
+	pid, start, ok := ownerOf(run)
+	if !ok {
+		return true // not one of our names: leave it alone
+	}
+	now, err := startTime(pid)
+	return err == nil && now == start
+}
+
+// ownerOf reads what a run is named after.
+func ownerOf(run string) (pid int, start string, ok bool) {
 	f := strings.Split(strings.TrimPrefix(run, prefix), "-")
 	pid, err := strconv.Atoi(f[0])
 	if err != nil || len(f) != 3 {
-		return true // not one of our names: leave it alone
+		return 0, "", false
 	}
-	start, err := startTime(pid)
-	return err == nil && start == f[1]
+	return pid, f[1], true
 }
 
 // startTime is the start of a process in clock ticks since boot (proc(5), stat field 22).
@@ -104,7 +113,14 @@ func removeRun(run string) error {
 
 // endProcesses kills the members of the run's cgroups until there are none. The deadline covers
 // processes that are busy in the kernel, for example with writing out a file.
+//
+// The owner itself may be among them for a moment: the thread that it started a program with ends
+// by itself and may not have got to it on a busy machine. It is waited for and not killed.
 func endProcesses(run string, patience time.Duration) error {
+	spare := 0
+	if pid, _, ok := ownerOf(run); ok && ownerAlive(run) {
+		spare = pid
+	}
 	deadline := time.Now().Add(patience)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -115,7 +131,6 @@ func endProcesses(run string, patience time.Duration) error {
 				alive[pid] = true
 			}
 		}
-		delete(alive, os.Getpid())
 		if len(alive) == 0 {
 			return nil
 		}
@@ -123,7 +138,9 @@ func endProcesses(run string, patience time.Duration) error {
 			return fmt.Errorf("processes of %s do not end: %v", run, alive)
 		}
 		for pid := range alive {
-			_ = unix.Kill(pid, unix.SIGKILL)
+			if pid != spare && pid != os.Getpid() {
+				_ = unix.Kill(pid, unix.SIGKILL)
+			}
 		}
 		<-tick.C
 	}
