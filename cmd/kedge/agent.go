@@ -43,6 +43,9 @@ works behind NAT. The token is needed for the first start and may be gone later.
 			return err
 		}
 		defer d.abandon()
+		if err := agent.CheckPorts(); err != nil {
+			return err
+		}
 		if err := noteFootprint(d.id.layout, node.cgroupRoot, ""); err != nil {
 			return err
 		}

@@ -60,6 +60,11 @@ func runServer(ctx context.Context, d *daemon, node *nodeOptions, opts *serverOp
 		return err
 	}
 	defer d.abandon()
+	if cfg.RunsNode {
+		if err := agent.CheckPorts(); err != nil {
+			return err
+		}
+	}
 	if err := noteFootprint(d.id.layout, node.cgroupRoot, opts.kubeconfig); err != nil {
 		return err
 	}

@@ -138,17 +138,29 @@ func TestServerStartsThatCannotWork(t *testing.T) {
 		}
 		t.Run(f.name, func(t *testing.T) {
 			f.fails(t, spare)
-			if files, err := os.ReadDir(spare.Host.OnDisk("/var/lib/kedge")); err != nil || len(files) > 0 {
-				t.Errorf("the data directory has %v, %v", files, err)
-			}
+			nothingMade(t, spare)
 		})
 	}
-	t.Run("port taken", func(t *testing.T) {
-		l, err := spare.Host.Listen("tcp4", ":6443")
-		cluster.Must(t, err)
-		defer l.Close()
-		failure{args: []string{"server"}, want: []string{"6443", "https-listen-port"}}.fails(t, spare)
-	})
+	for address, want := range map[string][]string{
+		":6443":           {"6443", "https-listen-port"},
+		"127.0.0.1:10250": {"10250", "kubelet"},
+	} {
+		t.Run("port taken "+address, func(t *testing.T) {
+			l, err := spare.Host.Listen("tcp4", address)
+			cluster.Must(t, err)
+			defer l.Close()
+			failure{args: []string{"server"}, want: want}.fails(t, spare)
+			nothingMade(t, spare)
+		})
+	}
+}
+
+// nothingMade fails the test if there is anything in the data directory.
+func nothingMade(t *testing.T, n *cluster.Node) {
+	t.Helper()
+	if files, err := os.ReadDir(n.Host.OnDisk("/var/lib/kedge")); err != nil || len(files) > 0 {
+		t.Errorf("the data directory has %v, %v", files, err)
+	}
 }
 
 func spareNode(t *testing.T, h *lab.Host) *cluster.Node {
