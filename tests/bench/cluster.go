@@ -10,7 +10,9 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/kedge-io/kedge/internal/testx"
@@ -56,15 +58,15 @@ func measureCluster(ctx context.Context, o options, r *results) (err error) {
 			return err
 		}
 	}
-	agent, err := joinAgent(ctx, o, l)
-	if err != nil {
-		return err
-	}
-	defer agent.stop()
-	if err := awaitNodes(ctx, server, 2); err != nil {
-		return fmt.Errorf("agent (logs in %s): %w", l.Out(), err)
-	}
 	if slices.Contains(o.only, "idle") {
+		agent, err := joinAgent(ctx, o, l)
+		if err != nil {
+			return err
+		}
+		defer agent.stop()
+		if err := awaitNodes(ctx, server, 2); err != nil {
+			return fmt.Errorf("agent (logs in %s): %w", l.Out(), err)
+		}
 		members := []member{{"kedge server and node", l.Host("server")}, {"kedge agent", l.Host("edge1")}, {"separate processes", l.Host("base")}}
 		if err := measureIdle(ctx, o, r, l, members); err != nil {
 			return err
@@ -74,8 +76,23 @@ func measureCluster(ctx context.Context, o options, r *results) (err error) {
 		return nil
 	}
 	// Pods of the load belong on the server's own node.
-	agent.stop()
+	if err := cordon(ctx, server, "edge1"); err != nil {
+		return err
+	}
 	return measureLoad(ctx, o, r, subjects)
+}
+
+// cordon keeps new pods away from a node, if there is one of that name.
+func cordon(ctx context.Context, s subject, node string) error {
+	c, err := client(s)
+	if err != nil {
+		return err
+	}
+	_, err = c.CoreV1().Nodes().Patch(ctx, node, types.MergePatchType, []byte(`{"spec":{"unschedulable":true}}`), metav1.PatchOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
 }
 
 func joinAgent(ctx context.Context, o options, l *lab.Lab) (*kedgeServer, error) {
@@ -167,13 +184,14 @@ func measureIdle(ctx context.Context, o options, r *results, l *lab.Lab, members
 		if err != nil {
 			return err
 		}
-		if o.profile && m.host.Name() != "base" {
-			keepProfile(ctx, m.host, "heap", filepath.Join(l.Out(), m.host.Name()+".heap.pprof"))
-			keepProfile(ctx, m.host, "goroutine?debug=2", filepath.Join(l.Out(), m.host.Name()+".goroutines"))
-		}
 		programs, err := memoryOf(m.host)
 		if err != nil {
 			return err
+		}
+		// Last, because making a profile takes memory.
+		if o.profile && m.host.Name() != "base" {
+			keepProfile(ctx, m.host, "heap", filepath.Join(l.Out(), m.host.Name()+".heap.pprof"))
+			keepProfile(ctx, m.host, "goroutine?debug=2", filepath.Join(l.Out(), m.host.Name()+".goroutines"))
 		}
 		r.Idle = append(r.Idle, idle{m.subject, programs, w, (used - busy[m.subject]).Seconds() / w.Seconds})
 	}
