@@ -2,12 +2,14 @@
 package quickstart
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kedge-io/kedge/internal/testx"
 	"github.com/kedge-io/kedge/tests/lab"
@@ -37,6 +39,7 @@ func TestQuickStartOfTheREADME(t *testing.T) {
 	for _, h := range l.Hosts() {
 		cluster.Must(t, cluster.Install(h, kedge))
 	}
+	t.Cleanup(func() { describe(t, l) })
 	compared := false
 	for _, b := range todo {
 		if b.host == "edge" && shells["edge"] == nil {
@@ -100,6 +103,19 @@ func printed(t *testing.T, s *shell, patterns ...string) {
 		if !regexp.MustCompile(p).Match(log) {
 			t.Errorf("%q was not printed, see %s", p, s.proc.Log())
 		}
+	}
+}
+
+// describe prints what a person would look at first, of a test that failed.
+func describe(t *testing.T, l *lab.Lab) {
+	if !t.Failed() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for _, h := range l.Hosts() {
+		out, errOut, err := h.Run(ctx, "sh", "-c", "kedge status; tail -n 60 /var/log/kedge.log")
+		t.Logf("==== %s (%v)\n%s%s", h.Name(), err, out, errOut)
 	}
 }
 
