@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -136,19 +137,19 @@ func TestReportMarksAndClearsDegradation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var j journal
 		g := newTestGroup(t, j.steady("db"))
-		var seen int
-		g.OnChange(func([]Status) { seen++ })
+		var seen atomic.Int32
+		g.OnChange(func([]Status) { seen.Add(1) })
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() {
 			time.Sleep(10 * time.Second)
-			before := seen
+			before := seen.Load()
 			g.Report("db", errors.New("wal is large"))
 			g.Report("db", errors.New("wal is large"))
 			if s := g.Status()[0]; !s.Degraded || s.State != StateReady || s.LastError != "wal is large" {
 				t.Errorf("after the report: %+v", s)
 			}
-			if seen != before+1 {
-				t.Errorf("observer called %d times for one change", seen-before)
+			if seen.Load() != before+1 {
+				t.Errorf("observer called %d times for one change", seen.Load()-before)
 			}
 			g.Report("db", nil)
 			if s := g.Status()[0]; s.Degraded || s.LastError == "" {
