@@ -29,6 +29,9 @@ import (
 	"github.com/kedge-io/kedge/tunnel/hub"
 )
 
+// errReplaced is what the tunnel of a replaced machine is told.
+var errReplaced = errors.New("another machine is to take this node's name")
+
 // Report tells the group about trouble of a component that runs, and with nil
 // that it is over.
 type Report func(component string, err error)
@@ -72,6 +75,7 @@ func (s *Server) build(report Report) error {
 	}
 	s.join = join.New(join.Config{
 		Certs: s.paths, Cluster: s.cluster(), LocalNode: s.localNode(), UserAgent: "kedge/" + s.cfg.Version,
+		Replaced: func(node string) { s.hub.Disconnect(tunnel.NodeName(node), errReplaced) },
 	}, s.log.With("component", join.ComponentName))
 	var err error
 	s.hub, err = hub.New(hub.Config{

@@ -102,7 +102,8 @@ func (i *Images) run(ctx context.Context, ready func()) error {
 				return errors.New("watch of images folder ended")
 			}
 			timer.Reset(quiet / 4)
-		case <-watch.Errors:
+		case err := <-watch.Errors:
+			i.log.Debug("watch of images folder", "error", err) // the folder is read again anyway
 			timer.Reset(quiet)
 		case <-timer.C:
 			if next := i.pass(ctx, time.Now()); next > 0 {

@@ -99,7 +99,8 @@ func namesFormer(object any) bool {
 }
 
 func (s *Server) collect(store cache.Store) {
-	former := map[wire.Pin]struct{}{}
+	before, former := *s.former.Load(), map[wire.Pin]struct{}{}
+	lost := map[string]bool{} // names that a machine has just lost
 	for _, object := range store.List() {
 		stored, ok := object.(*corev1.Secret)
 		if !ok {
@@ -112,9 +113,18 @@ func (s *Server) collect(store cache.Store) {
 		}
 		for _, device := range claim.Former {
 			former[device] = struct{}{}
+			if _, known := before[device]; !known {
+				lost[claim.Node] = true
+			}
 		}
 	}
 	s.former.Store(&former)
+	if s.config.Replaced == nil {
+		return
+	}
+	for node := range lost {
+		s.config.Replaced(node)
+	}
 }
 
 // recordLocal records the device of the server's own node, if that is due. It

@@ -35,6 +35,9 @@ type Config struct {
 	// Client gives a client for the API with the supervisor's rights. When nil,
 	// one is made from the supervisor's kubeconfig.
 	Client func() (kubernetes.Interface, error)
+	// Replaced, where set, is told each name that a machine has lost, so that
+	// its open connections can be ended. Names lost long ago come at the start.
+	Replaced func(node string)
 	// UserAgent is what that client calls itself.
 	UserAgent string
 	// Now is the clock; nil for the machine's.

@@ -45,14 +45,14 @@ func (o options) newBaseline(h *lab.Host) subject {
 }
 
 // measureStart takes one start on a new host.
-func measureStart(ctx context.Context, o options, r *results, i int, make func(*lab.Host) subject) (err error) {
+func measureStart(ctx context.Context, o options, r *results, i int, build func(*lab.Host) subject) (err error) {
 	l, err := lab.Up(ctx, lab.OneServer(), filepath.Join(o.out, fmt.Sprintf("start-%d", i), time.Now().Format("150405")))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
 	h := l.Host("server")
-	s := make(h)
+	s := build(h)
 	if err := s.prepare(ctx); err != nil {
 		return err
 	}

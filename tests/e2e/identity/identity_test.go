@@ -3,11 +3,11 @@ package identity
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -50,6 +50,7 @@ func TestTokensAndNames(t *testing.T) {
 
 	refused(t, c, second, shop, rotated, "kedge node replace "+shop)
 	kedge(t, c, "node", "replace", shop)
+	tunnelIsRefused(t, first)
 	start(t, c, second, shop, rotated)
 	_, err := second.Kedge(t.Context(), "status", "--wait", "2m")
 	cluster.Must(t, err)
@@ -87,30 +88,34 @@ func refused(t *testing.T, c *cluster.Cluster, n *cluster.Node, name, token, rem
 	}
 }
 
-// formerIsRefused waits until the machine that lost its name says so.
+// tunnelIsRefused waits until the open link of a machine that lost its name was
+// ended and it was told why, before anybody else has taken the name.
+func tunnelIsRefused(t *testing.T, n *cluster.Node) {
+	t.Helper()
+	testx.Eventually(t, cluster.Patience, "the former machine's tunnel is cut", func(context.Context) error {
+		log, err := os.ReadFile(n.Proc().Log())
+		if err == nil && !strings.Contains(string(log), "another machine has replaced this one") {
+			err = errors.New("it was not refused yet")
+		}
+		return err
+	})
+}
+
+// formerIsRefused asks the API with the certificate of the machine that lost
+// its name.
 func formerIsRefused(t *testing.T, n *cluster.Node) {
 	t.Helper()
-	testx.Eventually(t, time.Minute, "the former machine is cut off", func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
-		defer cancel()
-		config, err := cluster.RESTConfig(n.Host, "/var/lib/kedge/agent/kubelet.kubeconfig")
-		if err != nil {
-			return err
-		}
-		client, err := kubernetes.NewForConfig(config)
-		if err != nil {
-			return err
-		}
-		_, err = client.CoreV1().Nodes().Get(ctx, shop, metav1.GetOptions{})
-		if !apierrors.IsUnauthorized(err) {
-			return fmt.Errorf("the API says %v to its certificate, want 401", err)
-		}
-		log, err := os.ReadFile(n.Proc().Log())
-		if err != nil {
-			return err
-		}
-		if !strings.Contains(string(log), "another machine has replaced this one") {
-			return fmt.Errorf("its tunnel was not refused yet")
+	config, err := cluster.RESTConfig(n.Host, "/var/lib/kedge/agent/kubelet.kubeconfig")
+	cluster.Must(t, err)
+	client, err := kubernetes.NewForConfig(config)
+	cluster.Must(t, err)
+	testx.Eventually(t, cluster.Patience, "the former machine is refused", func(ctx context.Context) error {
+		_, err := client.CoreV1().Nodes().Get(ctx, shop, metav1.GetOptions{})
+		switch {
+		case err == nil:
+			return errors.New("its certificate still opens the API")
+		case !apierrors.IsUnauthorized(err):
+			return fmt.Errorf("want 401: %w", err)
 		}
 		return nil
 	})
