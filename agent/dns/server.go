@@ -80,7 +80,7 @@ func serve(ctx context.Context, at netip.AddrPort, s sockets, handler plugin.Han
 	_ = server.Stop() // waits for the answers under way, 5 s at most
 	s.close()         // also where a server had not started yet
 	for range running {
-		_ = <-ended // a stop is never told apart from the reason for it
+		err = errors.Join(err, <-ended)
 	}
 	if ctx.Err() != nil {
 		return nil

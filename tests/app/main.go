@@ -60,12 +60,18 @@ func serve(args []string) error {
 	return nil
 }
 
+// linger is how long echo stays after its input has ended. The container runtime
+// drops what a container wrote just before it ended, for whoever attached just
+// before that.
+const linger = 2 * time.Second
+
 // echo answers each line with "echo: " and the line, until the input ends.
 func echo([]string) error {
 	in := bufio.NewScanner(os.Stdin)
 	for in.Scan() {
 		fmt.Println("echo:", in.Text())
 	}
+	<-time.After(linger)
 	return in.Err()
 }
 
