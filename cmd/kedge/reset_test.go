@@ -10,14 +10,14 @@ import (
 
 func TestFootprintKeepsWhatFormerStartsUsed(t *testing.T) {
 	layout := paths.New(t.TempDir())
-	for _, start := range [][2]string{{"/", "/etc/kedge/kedge.yaml"}, {"/edge", ""}, {"/", "/root/config"}} {
+	for _, start := range [][2]string{{"/", "/etc/kedge/kedge.yaml"}, {"/edge", ""}, {"/", "/home/ops/config"}} {
 		if err := noteFootprint(layout, start[0], start[1]); err != nil {
 			t.Fatal(err)
 		}
 	}
 	f, err := readFootprint(layout)
 	if err != nil || !slices.Equal(f.CgroupRoots, []string{"/", "/edge"}) ||
-		!slices.Equal(f.Kubeconfigs, []string{"/etc/kedge/kedge.yaml", "/root/config"}) {
+		!slices.Equal(f.Kubeconfigs, []string{"/etc/kedge/kedge.yaml", "/home/ops/config"}) {
 		t.Errorf("got %+v, %v", f, err)
 	}
 }
