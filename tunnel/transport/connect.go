@@ -16,6 +16,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/kedge-io/kedge/tunnel"
+	"github.com/kedge-io/kedge/tunnel/sock"
 )
 
 const handshakeTimeout = 10 * time.Second
@@ -55,7 +56,7 @@ func Dial(ctx context.Context, cfg DialConfig) (*Session, error) {
 			if err != nil {
 				return nil, err
 			}
-			tune(c, cfg.Silence)
+			sock.Tune(c, tunnel.LaneControl, cfg.Silence)
 			conn = &meter{Conn: c}
 			return conn, nil
 		},
@@ -125,7 +126,7 @@ func Accept(w http.ResponseWriter, r *http.Request, node tunnel.NodeName, hello 
 	if err != nil {
 		return nil, fmt.Errorf("upgrade the connection of node %q: %w", node, err)
 	}
-	tune(tap.conn.Conn, cfg.Silence)
+	sock.Tune(tap.conn.Conn, tunnel.LaneControl, cfg.Silence)
 	return start(string(node), readHello(r.Header, Version), ws, tap.conn, cfg), nil
 }
 

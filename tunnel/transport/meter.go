@@ -3,10 +3,9 @@ package transport
 import (
 	"net"
 	"sync/atomic"
-	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/kedge-io/kedge/tunnel/sock"
 )
 
 // meter is the connection below the websocket. It counts bytes and, once
@@ -45,38 +44,4 @@ func (m *meter) Write(b []byte) (int, error) {
 
 // cut closes the TCP connection below any TLS, whose own close can wait 5 s
 // for a link that is full.
-func (m *meter) cut() { _ = bottom(m.Conn).Close() }
-
-func bottom(c net.Conn) net.Conn {
-	for {
-		inner, ok := c.(interface{ NetConn() net.Conn })
-		if !ok || inner.NetConn() == nil {
-			return c
-		}
-		c = inner.NetConn()
-	}
-}
-
-// tune makes the kernel give up on a peer that does not acknowledge: silence
-// bounds the wait for data that was sent (TCP_USER_TIMEOUT, tcp(7)), keepalive
-// covers a link with nothing under way. Connections that are not TCP (tests,
-// proxies in the process) are left as they are.
-func tune(c net.Conn, silence time.Duration) {
-	c = bottom(c)
-	if tcp, ok := c.(*net.TCPConn); ok {
-		_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{
-			Enable: true, Idle: silence / 2, Interval: max(silence/6, time.Second), Count: 3,
-		})
-	}
-	sc, ok := c.(syscall.Conn)
-	if !ok {
-		return
-	}
-	raw, err := sc.SyscallConn()
-	if err != nil {
-		return
-	}
-	_ = raw.Control(func(fd uintptr) {
-		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(silence.Milliseconds()))
-	})
-}
+func (m *meter) cut() { _ = sock.Bottom(m.Conn).Close() }
