@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -29,27 +30,59 @@ func Fetch(ctx context.Context, socketPath string) (Report, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
 	var r Report
+	err := Ask(ctx, socketPath, http.MethodGet, "/status", func(body io.Reader) error {
+		return json.NewDecoder(body).Decode(&r)
+	})
+	return r, err
+}
+
+// Ask sends a request without a body to the daemon on socketPath and hands the
+// answer, of at most 4 MiB, to read. What the daemon says against the request
+// is the error; otherwise the errors are those of [Fetch].
+func Ask(ctx context.Context, socketPath, method, path string, read func(io.Reader) error) error {
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", socketPath)
 	}}
 	defer transport.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://kedge/status", nil)
+	req, err := http.NewRequestWithContext(ctx, method, "http://kedge"+path, nil)
 	if err != nil {
-		return r, fmt.Errorf("ask status socket %s: %w", socketPath, err)
+		return fmt.Errorf("ask status socket %s: %w", socketPath, err)
 	}
 	resp, err := transport.RoundTrip(req)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-		return r, fmt.Errorf("%w: nothing answers on %s", ErrNotRunning, socketPath)
+		return fmt.Errorf("%w: nothing answers on %s", ErrNotRunning, socketPath)
 	case err != nil:
-		return r, fmt.Errorf("ask status socket %s: %w", socketPath, err)
+		return fmt.Errorf("ask status socket %s: %w", socketPath, err)
 	}
 	defer resp.Body.Close()
+	body := io.LimitReader(resp.Body, maxReport)
 	if resp.StatusCode != http.StatusOK {
-		return r, fmt.Errorf("ask status socket %s: answer %s", socketPath, resp.Status)
+		text, _ := io.ReadAll(io.LimitReader(body, maxRefusal))
+		return &RefusedError{Status: resp.Status, Code: resp.StatusCode, Text: strings.TrimSpace(string(text))}
 	}
-	if err := json.NewDecoder(io.LimitReader(resp.Body, maxReport)).Decode(&r); err != nil {
-		return r, fmt.Errorf("read status from %s: %w", socketPath, err)
+	if err := read(body); err != nil {
+		return fmt.Errorf("read %s from %s: %w", path, socketPath, err)
 	}
-	return r, nil
+	return nil
+}
+
+// maxRefusal bounds what a daemon says against a request, in bytes.
+const maxRefusal = 4 << 10
+
+// RefusedError is what a daemon says against a request.
+type RefusedError struct {
+	// Status and Code are those of HTTP.
+	Status string
+	Code   int
+	// Text is for people.
+	Text string
+}
+
+// Error is the daemon's own text, or the status where it gave none.
+func (e *RefusedError) Error() string {
+	if e.Text == "" {
+		return "the daemon answers " + e.Status
+	}
+	return e.Text
 }

@@ -9,6 +9,7 @@
 // either verdict.
 //
 // Paths: /healthz and /readyz answer 200 or 503 with plain text that lists what
-// is missing; /status answers a Report as JSON. The socket is for root only and
+// is missing; /status answers a Report as JSON; parts of the daemon answer below
+// paths of their own, at the socket only. The socket is for root only and
 // is removed when serving ends. Start reading at Report, then Listen.
 package health

@@ -247,3 +247,44 @@ func TestNotifierSaysReadyOnceAndStarvesTheWatchdogOfAFailedDaemon(t *testing.T)
 		t.Errorf("failed: %q", got)
 	}
 }
+
+func TestPartsAnswerAtTheSocketOnly(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "kedge.sock")
+	server, err := Listen(socket, "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Handle("/part/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/part/no" {
+			http.Error(w, "node \"x\" is not known", http.StatusNotFound)
+			return
+		}
+		_, _ = io.WriteString(w, r.Method+" "+r.URL.RawQuery)
+	}))
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(ctx, source()) }()
+	defer func() { cancel(); <-done }()
+
+	var got []byte
+	err = Ask(t.Context(), socket, http.MethodPost, "/part/yes?a=b", func(body io.Reader) (err error) {
+		got, err = io.ReadAll(body)
+		return err
+	})
+	if err != nil || string(got) != "POST a=b" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	var refused *RefusedError
+	err = Ask(t.Context(), socket, http.MethodGet, "/part/no", func(io.Reader) error { return nil })
+	if !errors.As(err, &refused) || refused.Code != http.StatusNotFound || refused.Error() != `node "x" is not known` {
+		t.Errorf("refusal is %v", err)
+	}
+	resp, err := http.Get("http://" + server.TCPAddr().String() + "/part/yes")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusNotFound {
+		t.Errorf("on TCP the part answers %s", resp.Status)
+	}
+}

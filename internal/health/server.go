@@ -19,6 +19,17 @@ import (
 // Server answers on the addresses that Listen bound.
 type Server struct {
 	listeners []net.Listener
+	parts     map[string]http.Handler
+}
+
+// Handle lets a part of the daemon answer below a path of its own, such as
+// "/link/", at the unix socket only: who can open that is root. It must be
+// called before Serve.
+func (s *Server) Handle(pattern string, part http.Handler) {
+	if s.parts == nil {
+		s.parts = map[string]http.Handler{}
+	}
+	s.parts[pattern] = part
 }
 
 // Serve is Listen followed by Server.Serve, for callers that need not know
@@ -106,7 +117,7 @@ func (s *Server) Serve(ctx context.Context, src Source) error {
 	for i, l := range s.listeners {
 		handler := Handler(src)
 		if i == 0 {
-			handler = withProfiles(handler)
+			handler = s.withParts(handler)
 		}
 		srv := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
 		defer func() { _ = srv.Close() }()
@@ -120,11 +131,14 @@ func (s *Server) Serve(ctx context.Context, src Source) error {
 	}
 }
 
-// withProfiles adds the runtime's profiles, for root at the socket only: a heap
-// profile shows secrets that are in memory.
-func withProfiles(status http.Handler) http.Handler {
+// withParts adds what is for root at the socket only: the daemon's parts and
+// the runtime's profiles, as a heap profile shows secrets that are in memory.
+func (s *Server) withParts(status http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", status)
+	for pattern, part := range s.parts {
+		mux.Handle(pattern, part)
+	}
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
