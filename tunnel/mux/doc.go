@@ -1,0 +1,3 @@
+// Package mux carries many streams and packets over several lanes: byte-stream
+// connections between the same two ends.
+package mux
