@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 
 	"golang.org/x/net/dns/dnsmessage"
 )
@@ -13,8 +14,24 @@ import (
 // nameServer answers for the hosts of public sites on the exchange's router, over UDP. It is the
 // resolver of every host.
 type nameServer struct {
-	conn  net.PacketConn
+	conn net.PacketConn
+
+	mu    sync.Mutex
 	names map[string]string // lower-case with a final dot -> IPv4 address
+}
+
+// set gives a name another address.
+func (s *nameServer) set(name, addr string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.names[strings.ToLower(name)] = addr
+}
+
+func (s *nameServer) lookup(name string) (string, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	addr, ok := s.names[strings.ToLower(name)]
+	return addr, ok
 }
 
 func serveNames(n *network, names map[string]string) (*nameServer, error) {
@@ -64,7 +81,7 @@ func (s *nameServer) answer(query []byte) ([]byte, error) {
 		Header:    dnsmessage.Header{ID: head.ID, Response: true, Authoritative: true, RecursionDesired: head.RecursionDesired, RecursionAvailable: true},
 		Questions: []dnsmessage.Question{q},
 	}
-	addr, known := s.names[strings.ToLower(q.Name.String())]
+	addr, known := s.lookup(q.Name.String())
 	switch {
 	case !known:
 		reply.RCode = dnsmessage.RCodeNameError

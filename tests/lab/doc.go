@@ -6,7 +6,9 @@
 // /usr/local, its own data on disk and its own cgroup in every hierarchy. Hosts
 // stand in sites. A public site has routable addresses; a NAT site sits behind a
 // gateway that masquerades and drops whatever was not asked for from inside. Any
-// link can be cut, healed, black-holed, slowed, stalled or made lossy.
+// link can be cut, healed, black-holed, muted in one direction, slowed, stalled or
+// made lossy, and a site's uplink can be a long one. Hosts and gateways can move
+// to other addresses, and gateways forget their mappings.
 //
 //	Up (or New in a test) -> Lab -> Host -> Proc
 //
@@ -25,5 +27,5 @@
 // joins the sites is 198.51.100.0/24, public sites share 203.0.113.0/24.
 //
 // Start reading at topology.go and lab.go; the namespaces are in hostinit.go
-// and thread.go, the removal in reaper.go and sweep.go.
+// and thread.go, the removal in reaper.go and sweep.go, what moves in readdress.go.
 package lab

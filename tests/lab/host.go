@@ -29,6 +29,7 @@ type Host struct {
 	Link *Link
 
 	mu    sync.Mutex
+	addr  netip.Prefix // of eth0
 	init  *initProc
 	net   *network
 	procs []*Proc
@@ -45,7 +46,13 @@ type initProc struct {
 func (h *Host) Name() string { return h.plan.name }
 
 // IP is the address of eth0: public in a public site, private otherwise.
-func (h *Host) IP() string { return h.plan.addr.Addr().String() }
+func (h *Host) IP() string { return h.address().Addr().String() }
+
+func (h *Host) address() netip.Prefix {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.addr
+}
 
 // Dir is the host's directory on the machine's disk.
 func (h *Host) Dir() string { return filepath.Join(h.lab.Dir(), h.Name()) }
@@ -157,7 +164,7 @@ func (h *Host) plugIn() error {
 	if err := h.net.up("lo"); err != nil {
 		return err
 	}
-	if err := h.net.up("eth0", h.plan.addr); err != nil {
+	if err := h.net.up("eth0", h.address()); err != nil {
 		return err
 	}
 	return h.net.route(anywhere, h.site.plan.gw)

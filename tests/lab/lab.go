@@ -36,6 +36,8 @@ type SiteNet struct {
 	Uplink *Link
 	gw     *network
 	plan   sitePlan
+	inet   *network
+	line   *delayLine // nil without delay
 }
 
 // Up builds t. Logs of every host go to out/HOST/NAME.log. The caller calls Close; if it dies
@@ -86,7 +88,7 @@ func (l *Lab) build(ctx context.Context, p plan) error {
 			return fmt.Errorf("site %s: %w", sp.Name, err)
 		}
 		for _, hp := range sp.hosts {
-			h := &Host{lab: l, plan: hp, site: l.sites[sp.Name]}
+			h := &Host{lab: l, plan: hp, addr: hp.addr, site: l.sites[sp.Name]}
 			l.hosts[hp.name] = h
 			l.order = append(l.order, hp.name)
 			if err := h.PowerOn(ctx); err != nil {
@@ -128,6 +130,7 @@ func (l *Lab) Close() error {
 			h.release()
 		}
 		for _, s := range l.sites {
+			s.line.close()
 			s.gw.release()
 		}
 		if l.inet != nil {

@@ -37,6 +37,13 @@ func (l *Link) Cut() error {
 // BlackHole drops every packet in both directions while the carrier stays.
 func (l *Link) BlackHole() error { return l.filter("drop") }
 
+// MuteOut drops what goes from the far end towards the internet, and nothing else: the far end
+// hears and is not heard, as with a half-open connection.
+func (l *Link) MuteOut() error { return l.near.filter("drop") }
+
+// MuteIn drops what goes from the internet towards the far end, and nothing else.
+func (l *Link) MuteIn() error { return l.far.filter("drop") }
+
 // Loss drops that many percent of the packets (1-100) in each direction, at random.
 func (l *Link) Loss(percent int) error {
 	if percent < 1 || percent > 100 {

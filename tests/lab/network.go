@@ -157,9 +157,14 @@ func (l *Lab) buildSite(p sitePlan) error {
 	if err != nil {
 		return err
 	}
-	s := &SiteNet{gw: gw, plan: p}
+	s := &SiteNet{gw: gw, plan: p, inet: l.inet}
 	l.sites[p.Name] = s
-	if s.Uplink, err = l.inet.plug("ix", p.Name, gw, "wan"); err != nil {
+	if p.Delay > 0 {
+		s.Uplink, s.line, err = l.inet.plugDelayed("ix", p.Name, gw, "wan", p.Delay)
+	} else {
+		s.Uplink, err = l.inet.plug("ix", p.Name, gw, "wan")
+	}
+	if err != nil {
 		return err
 	}
 	if err := gw.up("wan", netip.PrefixFrom(p.wan, exchange.Bits())); err != nil {
@@ -187,6 +192,7 @@ table ip lab {
 	}
 	chain forward {
 		type filter hook forward priority filter; policy drop;
+		ct state invalid drop
 		ct state established,related accept
 		iifname "lan" oifname "wan" accept
 	}

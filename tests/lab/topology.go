@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"time"
 )
 
 // The fixed addresses of the simulated internet.
@@ -31,6 +32,9 @@ type Site struct {
 	// Subnet is the private network of a NAT site; zero means 192.168.1.0/24. Several
 	// sites may use the same one. It is ignored for public sites.
 	Subnet netip.Prefix
+	// Delay holds every packet of the uplink back for that long, in each direction. It
+	// costs the machine a copy of each packet, so zero is a plain cable.
+	Delay time.Duration
 	// Hosts are host names, unique in the topology, with the same syntax as Name.
 	Hosts []string
 }
@@ -52,6 +56,18 @@ func ServerAndEdges(n int) Topology {
 	for i := 1; i <= n; i++ {
 		t.Sites = append(t.Sites, Site{Name: fmt.Sprintf("site%d", i), Hosts: []string{fmt.Sprintf("edge%d", i)}})
 	}
+	return t
+}
+
+// ThreeSites is OneServer with three NAT sites. "site1" with "edge1" and "site2" with "edge2" and
+// "edge2b" use the same private subnet, where edge1 and edge2 even have the same address: what
+// edge2b finds at edge1's address is edge2. "site3" with "edge3" has another subnet.
+func ThreeSites() Topology {
+	t := OneServer()
+	t.Sites = append(t.Sites,
+		Site{Name: "site1", Hosts: []string{"edge1"}},
+		Site{Name: "site2", Hosts: []string{"edge2", "edge2b"}},
+		Site{Name: "site3", Hosts: []string{"edge3"}, Subnet: netip.MustParsePrefix("172.20.3.0/24")})
 	return t
 }
 
