@@ -188,7 +188,7 @@ func (a *Agent) runtimeConfig() runtime.Config {
 
 func (a *Agent) kubeConfig(cluster stack) kube.Config {
 	c := kube.Config{
-		Layout: a.cfg.Layout, NodeName: a.cfg.NodeName, NodeIPs: a.cfg.NodeIPs, ExternalIPs: a.cfg.ExternalIPs,
+		Layout: a.cfg.Layout, NodeName: a.cfg.NodeName, ExternalIPs: a.cfg.ExternalIPs,
 		NodeLabels: a.cfg.Labels, NodeTaints: a.cfg.Taints,
 		ClientCA: a.id.Files.ClientCA, ServingCert: a.id.Files.KubeletServingCert, ServingKey: a.id.Files.KubeletServingKey,
 		ContainerdSocket: a.cfg.Layout.ContainerdSocket(),
@@ -201,6 +201,9 @@ func (a *Agent) kubeConfig(cluster stack) kube.Config {
 			SystemdCgroup: a.facts.SystemdCgroup(),
 			OOMScoreFixed: !a.facts.SysResource,
 		},
+	}
+	if a.cfg.NodeIPsGiven {
+		c.NodeIPs = a.cfg.NodeIPs
 	}
 	for _, f := range a.facts.Adaptations() {
 		c.Host.Conditions = append(c.Host.Conditions, kube.Condition{Type: f.Name, Message: f.Message})

@@ -22,8 +22,11 @@ type Config struct {
 	Token    string
 	NodeName string
 	// NodeIPs are this node's addresses, the first one its main one.
-	NodeIPs     []netip.Addr
-	ExternalIPs []netip.Addr
+	NodeIPs []netip.Addr
+	// NodeIPsGiven tells that a person named NodeIPs. They are the node's
+	// internal addresses then; otherwise that is the first one of its pod range.
+	NodeIPsGiven bool
+	ExternalIPs  []netip.Addr
 	// Labels are "key=value", Taints "key=value:effect".
 	Labels, Taints []string
 	// ResolvConf is the file with the host's resolvers.

@@ -24,8 +24,8 @@ const KubeletPort = 10250
 type Config struct {
 	Layout   paths.Layout
 	NodeName string
-	// NodeIPs are the node's own addresses, at most one of each family. Empty
-	// lets kubelet choose by the default route.
+	// NodeIPs are the internal addresses that a person gave to the node, at most
+	// one of each family. Empty makes it the first address of the pod range.
 	NodeIPs []netip.Addr
 	// ExternalIPs are published as the node's external addresses.
 	ExternalIPs []netip.Addr
@@ -46,6 +46,11 @@ type Config struct {
 	// CgroupRoot is the cgroup below which pods live, "/" for the root.
 	CgroupRoot string
 	Host       Host
+	// Annotations returns annotations of the Node that others read; an empty
+	// value takes one away. Nil for none. It is called again when something is
+	// received from Reannotate.
+	Annotations func() map[string]string
+	Reannotate  <-chan struct{}
 	// After holds kubelet back until it is closed; nil holds nothing.
 	After <-chan struct{}
 
@@ -78,10 +83,11 @@ type Condition struct {
 // readiness. kubeletNeeds names what must be ready before kubelet starts.
 // report tells the group about trouble of a component that runs.
 func Components(cfg Config, log *slog.Logger, report func(name string, err error), kubeletNeeds ...string) []lifecycle.Component {
+	addressed := make(chan struct{})
 	return []lifecycle.Component{
 		newKubelet(cfg, kubeletNeeds),
-		newProxy(cfg, report),
-		newNode(cfg, log.With("component", Node), report),
+		newProxy(cfg, report, addressed),
+		newNode(cfg, log.With("component", Node), report, addressed),
 	}
 }
 

@@ -69,24 +69,16 @@ func TestAPersonsKubeletSettingsWin(t *testing.T) {
 	}
 }
 
-func TestDeclaredAddressesAreKeptByKubelet(t *testing.T) {
+func TestKubeletLeavesTheAddressesAlone(t *testing.T) {
 	cfg := testConfig(t)
-	if declaredAddresses(cfg) != nil {
-		t.Error("addresses of a node that declared none")
-	}
-	cfg.ExternalIPs = []netip.Addr{netip.MustParseAddr("203.0.113.7")}
 	flags := kubeletDefaults(cfg)
 	if flags["cloud-provider"] != "external" || flags["node-labels"] != wire.LabelAddresses+"="+wire.AddressesDeclared {
 		t.Errorf("kubelet would take the addresses away: %v", flags)
 	}
-	got := declaredAddresses(cfg)
-	want := []corev1.NodeAddress{
-		{Type: corev1.NodeInternalIP, Address: "192.168.1.10"},
-		{Type: corev1.NodeExternalIP, Address: "203.0.113.7"},
-		{Type: corev1.NodeHostName, Address: "edge1"},
-	}
-	if !slices.Equal(got, want) {
-		t.Errorf("got %v", got)
+	// A person with a cloud provider of their own keeps it.
+	cfg.KubeletArgs = []string{"cloud-provider=external"}
+	if flags = kubeletDefaults(cfg); flags["cloud-provider"] != "" || flags["node-labels"] != "" {
+		t.Errorf("kedge would set the addresses: %v", flags)
 	}
 }
 
@@ -110,7 +102,8 @@ func TestProxyLeavesTheConnectionTableAloneWhereItCannotBeSet(t *testing.T) {
 		t.Error("a missing file is writable")
 	}
 	flags := proxyDefaults(testConfig(t))
-	if flags["proxy-mode"] != "nftables" || flags["healthz-bind-address"] != "127.0.0.1" || flags["oom-score-adj"] != "0" {
+	if flags["proxy-mode"] != "nftables" || flags["healthz-bind-address"] != "127.0.0.1" || flags["oom-score-adj"] != "0" ||
+		flags["nodeport-addresses"] != "0.0.0.0/0" {
 		t.Errorf("got %v", flags)
 	}
 }

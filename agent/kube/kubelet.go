@@ -144,8 +144,9 @@ func kubeletDefaults(cfg Config) map[string]string {
 		flags["node-ip"] = joinAddrs(cfg.NodeIPs)
 	}
 	labels := cfg.NodeLabels
-	if len(cfg.ExternalIPs) > 0 {
-		// Otherwise kubelet takes away addresses that it does not know itself.
+	if cfg.setsAddresses() {
+		// Otherwise kubelet takes away addresses that it does not know itself,
+		// and publishes the one of the default route.
 		flags["cloud-provider"] = "external"
 		labels = append([]string{wire.LabelAddresses + "=" + wire.AddressesDeclared}, labels...)
 	}

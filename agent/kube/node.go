@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -14,16 +15,24 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
+	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/kedge-io/kedge/internal/lifecycle"
 )
 
+// What a refused patch of the node waits before it is tried again.
+const (
+	patchRetryMin = 200 * time.Millisecond
+	patchRetryMax = 15 * time.Second
+)
+
 // newNode watches the node's own object: it is ready when the API calls the
-// node Ready, is degraded while the API does not, and publishes what is
-// special about the host as conditions of the node.
-func newNode(cfg Config, log *slog.Logger, report func(string, error)) lifecycle.Component {
+// node Ready, is degraded while the API does not, publishes what is special
+// about the host as conditions of the node, and keeps the node's addresses and
+// annotations. It closes addressed when the node was seen with its addresses.
+func newNode(cfg Config, log *slog.Logger, report func(string, error), addressed chan<- struct{}) lifecycle.Component {
 	return lifecycle.Component{
 		Name:  Node,
 		Needs: []string{Kubelet},
@@ -32,41 +41,106 @@ func newNode(cfg Config, log *slog.Logger, report func(string, error)) lifecycle
 			if err != nil {
 				return err
 			}
-			if err := publish(ctx, client, cfg); err != nil && ctx.Err() == nil {
-				log.Warn("conditions of the host are not on the node", "error", err)
-			}
-			factory := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
-				o.FieldSelector = fields.OneTermEqualSelector(metav1.ObjectNameField, cfg.NodeName).String()
-			}))
-			informer := factory.Core().V1().Nodes().Informer()
-			wasReady := false // informers call their handlers one after another
-			see := func(obj any) {
-				node, ok := obj.(*corev1.Node)
-				if !ok {
-					return
-				}
-				err := notReady(node)
-				if err == nil {
-					ready()
-					wasReady = true
-				}
-				// A node that is not ready yet is starting, not degraded.
-				if wasReady {
-					report(Node, err)
-				}
-			}
-			if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-				AddFunc:    see,
-				UpdateFunc: func(_, obj any) { see(obj) },
-			}); err != nil {
-				return fmt.Errorf("watch the node: %w", err)
-			}
-			factory.Start(ctx.Done())
-			<-ctx.Done()
-			factory.Shutdown()
-			return ctx.Err()
+			n := &ownNode{cfg: cfg, log: log, client: client, report: report, ready: ready, addressed: addressed}
+			return n.run(ctx)
 		},
 	}
+}
+
+// ownNode is the node's own object as this process sees it.
+type ownNode struct {
+	cfg    Config
+	log    *slog.Logger
+	client kubernetes.Interface
+	report func(string, error)
+	ready  func()
+	// addressed is closed once, and nil then.
+	addressed chan<- struct{}
+	wasReady  bool // informers call their handlers one after another
+}
+
+func (n *ownNode) run(ctx context.Context) error {
+	factory := informers.NewSharedInformerFactoryWithOptions(n.client, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
+		o.FieldSelector = fields.OneTermEqualSelector(metav1.ObjectNameField, n.cfg.NodeName).String()
+	}))
+	informer := factory.Core().V1().Nodes().Informer()
+	wake := make(chan struct{}, 1)
+	see := func(obj any) {
+		n.see(obj)
+		select {
+		case wake <- struct{}{}:
+		default:
+		}
+	}
+	if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    see,
+		UpdateFunc: func(_, obj any) { see(obj) },
+	}); err != nil {
+		return fmt.Errorf("watch the node: %w", err)
+	}
+	factory.Start(ctx.Done())
+	defer factory.Shutdown()
+	if err := publishConditions(ctx, n.client, n.cfg); err != nil && ctx.Err() == nil {
+		n.log.Warn("conditions of the host are not on the node", "error", err)
+	}
+	return n.keep(ctx, factory.Core().V1().Nodes().Lister(), wake)
+}
+
+// see looks at the node's readiness.
+func (n *ownNode) see(obj any) {
+	node, ok := obj.(*corev1.Node)
+	if !ok {
+		return
+	}
+	err := notReady(node)
+	if err == nil {
+		n.ready()
+		n.wasReady = true
+	}
+	// A node that is not ready yet is starting, not degraded.
+	if n.wasReady {
+		n.report(Node, err)
+	}
+}
+
+// keep brings addresses and annotations to what they should be, whenever the
+// node or the annotations change.
+func (n *ownNode) keep(ctx context.Context, nodes corelisters.NodeLister, wake <-chan struct{}) error {
+	retry := patchRetryMin
+	for {
+		var again <-chan time.Time
+		if err := n.once(ctx, nodes); err == nil {
+			retry = patchRetryMin
+		} else if ctx.Err() == nil {
+			if retry == patchRetryMin {
+				n.log.Warn("node not changed, will be tried again", "error", err)
+			}
+			again = time.After(retry/2 + rand.N(retry))
+			retry = min(2*retry, patchRetryMax)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-wake:
+		case <-n.cfg.Reannotate:
+		case <-again:
+		}
+	}
+}
+
+func (n *ownNode) once(ctx context.Context, nodes corelisters.NodeLister) error {
+	node, err := nodes.Get(n.cfg.NodeName)
+	if err != nil {
+		return nil //nolint:nilerr // not seen yet, or deleted: the next event tells
+	}
+	if n.addressed != nil && addressed(n.cfg, node) {
+		close(n.addressed)
+		n.addressed = nil
+	}
+	if patch := nodePatch(n.cfg, node); patch != nil {
+		return apply(ctx, n.client, n.cfg.NodeName, patch)
+	}
+	return nil
 }
 
 // notReady returns nil for a node that the API calls Ready, else why it is not.
@@ -83,24 +157,17 @@ func notReady(node *corev1.Node) error {
 	return errors.New("node is not ready: kubelet has not said anything yet")
 }
 
-// publish puts the host's conditions and the declared addresses on the node.
-func publish(ctx context.Context, client kubernetes.Interface, cfg Config) error {
-	var errs []error
-	patch := func(kind types.PatchType, status map[string]any) {
-		data, err := json.Marshal(map[string]any{"status": status})
-		if err == nil {
-			_, err = client.CoreV1().Nodes().Patch(ctx, cfg.NodeName, kind, data, metav1.PatchOptions{}, "status")
-		}
-		errs = append(errs, err)
+// publishConditions puts the host's conditions on the node.
+func publishConditions(ctx context.Context, client kubernetes.Interface, cfg Config) error {
+	conditions := hostConditions(cfg.Host)
+	if len(conditions) == 0 {
+		return nil
 	}
-	if conditions := hostConditions(cfg.Host); len(conditions) > 0 {
-		patch(types.StrategicMergePatchType, map[string]any{"conditions": conditions})
+	data, err := json.Marshal(map[string]any{"status": map[string]any{"conditions": conditions}})
+	if err == nil {
+		_, err = client.CoreV1().Nodes().Patch(ctx, cfg.NodeName, types.StrategicMergePatchType, data, metav1.PatchOptions{}, "status")
 	}
-	if addresses := declaredAddresses(cfg); len(addresses) > 0 {
-		// The strategic merge goes by type and would mix two of one type.
-		patch(types.MergePatchType, map[string]any{"addresses": addresses})
-	}
-	return errors.Join(errs...)
+	return err
 }
 
 func hostConditions(h Host) []corev1.NodeCondition {
@@ -113,22 +180,6 @@ func hostConditions(h Host) []corev1.NodeCondition {
 		})
 	}
 	return conditions
-}
-
-// declaredAddresses are all addresses of a node with --node-external-ip, none
-// for other nodes: kubelet sets those.
-func declaredAddresses(cfg Config) []corev1.NodeAddress {
-	if len(cfg.ExternalIPs) == 0 {
-		return nil
-	}
-	var out []corev1.NodeAddress
-	for _, ip := range cfg.NodeIPs {
-		out = append(out, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: ip.String()})
-	}
-	for _, ip := range cfg.ExternalIPs {
-		out = append(out, corev1.NodeAddress{Type: corev1.NodeExternalIP, Address: ip.String()})
-	}
-	return append(out, corev1.NodeAddress{Type: corev1.NodeHostName, Address: cfg.NodeName})
 }
 
 // nodeClient speaks to the API as kubelet does: with the node's certificate.

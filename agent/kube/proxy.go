@@ -21,8 +21,9 @@ import (
 const proxyTable = "kube-proxy"
 
 // newProxy returns kube-proxy in nftables mode, ready when its table was read
-// back from the kernel.
-func newProxy(cfg Config, report func(name string, err error)) lifecycle.Component {
+// back from the kernel. It starts when addressed is closed, because upstream
+// reads the node's addresses once.
+func newProxy(cfg Config, report func(name string, err error), addressed <-chan struct{}) lifecycle.Component {
 	return lifecycle.Component{
 		Name: Proxy,
 		// kube-proxy waits at most 30 s for its Node and then gives up.
@@ -30,6 +31,9 @@ func newProxy(cfg Config, report func(name string, err error)) lifecycle.Compone
 		Run: func(ctx context.Context, ready func()) error {
 			if err := kubeglobals.Init(); err != nil {
 				return err
+			}
+			if !await(ctx, addressed) {
+				return ctx.Err()
 			}
 			opts := app.NewOptions()
 			fs := pflag.NewFlagSet(Proxy, pflag.ContinueOnError)
@@ -103,8 +107,11 @@ func proxyDefaults(cfg Config) map[string]string {
 		"hostname-override":    cfg.NodeName,
 		"kubeconfig":           cfg.Layout.ProxyConfig(),
 		"metrics-bind-address": "127.0.0.1",
-		"oom-score-adj":        "-999",
-		"proxy-mode":           "nftables",
+		// In nftables mode upstream's default is the internal address alone, and
+		// people use that of the site.
+		"nodeport-addresses": "0.0.0.0/0",
+		"oom-score-adj":      "-999",
+		"proxy-mode":         "nftables",
 	}
 	if cfg.Host.OOMScoreFixed {
 		flags["oom-score-adj"] = "0"

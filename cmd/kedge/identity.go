@@ -22,6 +22,7 @@ type identity struct {
 	layout      paths.Layout
 	name        string
 	ips         []netip.Addr
+	ipsGiven    bool // ips are of --node-ip
 	externalIPs []netip.Addr
 }
 
@@ -47,7 +48,8 @@ func (o *nodeOptions) identity() (identity, error) {
 	if id.externalIPs, err = parseAddrs("node-external-ip", o.externalIPs); err != nil {
 		return id, err
 	}
-	if len(id.ips) == 0 {
+	id.ipsGiven = len(id.ips) > 0
+	if !id.ipsGiven {
 		ip, err := hostaddr.Default()
 		if err != nil {
 			return id, err
@@ -60,7 +62,7 @@ func (o *nodeOptions) identity() (identity, error) {
 // agentConfig is the node side of both daemons.
 func (o *nodeOptions) agentConfig(id identity) agent.Config {
 	return agent.Config{
-		Layout: id.layout, NodeName: id.name, NodeIPs: id.ips, ExternalIPs: id.externalIPs,
+		Layout: id.layout, NodeName: id.name, NodeIPs: id.ips, NodeIPsGiven: id.ipsGiven, ExternalIPs: id.externalIPs,
 		Labels: o.labels, Taints: o.taints, ResolvConf: o.resolvConf, CgroupRoot: o.cgroupRoot,
 		KubeletArgs: o.kubeletArgs, KubeProxyArgs: o.proxyArgs, Debug: o.debug,
 		Env: os.Environ(), Version: version.Kedge, Built: built(),

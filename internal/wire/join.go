@@ -37,11 +37,20 @@ const (
 	ServerIdentity = "server.kedge.internal"
 )
 
-// The label of a node whose external addresses were declared on its command
-// line, and its only value.
+// The label of a node that publishes its addresses itself, and its only value.
 const (
 	LabelAddresses    = "node.kedge.io/addresses"
 	AddressesDeclared = "declared"
+)
+
+// Annotations that a node's agent keeps on its own Node.
+const (
+	// AnnotationAddresses holds the node's addresses within its site, the one
+	// of its default route first, separated by commas.
+	AnnotationAddresses = "kedge.io/addresses"
+	// AnnotationProbeKey holds the Ed25519 public key, in base64, by which nodes
+	// of one site know each other when they look for a direct path.
+	AnnotationProbeKey = "kedge.io/probe-key"
 )
 
 // JoinRequest asks for a node's certificates. The server takes the public keys

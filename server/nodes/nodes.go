@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -118,7 +119,7 @@ func (c *controller) change(node *corev1.Node) map[string]any {
 	if node.Name == c.cfg.OwnNode && node.Labels[roleLabel] != "true" {
 		meta["labels"] = map[string]string{roleLabel: "true"}
 	}
-	if node.Labels[wire.LabelAddresses] == wire.AddressesDeclared {
+	if node.Labels[wire.LabelAddresses] == wire.AddressesDeclared && hasInternal(node) {
 		if taints, found := without(node.Spec.Taints, uninitialized); found {
 			meta["resourceVersion"] = node.ResourceVersion
 			patch["spec"] = map[string]any{"taints": taints}
@@ -131,6 +132,11 @@ func (c *controller) change(node *corev1.Node) map[string]any {
 		return nil
 	}
 	return patch
+}
+
+// hasInternal tells whether pods in the host's network would have an address.
+func hasInternal(node *corev1.Node) bool {
+	return slices.ContainsFunc(node.Status.Addresses, func(a corev1.NodeAddress) bool { return a.Type == corev1.NodeInternalIP })
 }
 
 func without(taints []corev1.Taint, key string) (rest []corev1.Taint, found bool) {

@@ -25,9 +25,11 @@ func node(name string, labels map[string]string, taints ...string) *corev1.Node 
 
 func TestOwnNodeGetsItsRoleAndDeclaredNodesAreAdmitted(t *testing.T) {
 	declared := map[string]string{wire.LabelAddresses: wire.AddressesDeclared}
+	edge := node("edge", declared, uninitialized, "mine")
+	edge.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "10.42.1.1"}}
 	client := fake.NewClientset(
 		node("server", nil),
-		node("edge", declared, uninitialized, "mine"),
+		edge, node("early", declared, uninitialized),
 		node("cloud", nil, uninitialized),
 	)
 	c := New(Config{OwnNode: "server", Client: func() (kubernetes.Interface, error) { return client, nil }}, slog.New(slog.DiscardHandler))
@@ -52,6 +54,9 @@ func TestOwnNodeGetsItsRoleAndDeclaredNodesAreAdmitted(t *testing.T) {
 	})
 	if got := get("edge").Labels[roleLabel]; got != "" {
 		t.Errorf("an edge node has the role %q", got)
+	}
+	if len(get("early").Spec.Taints) != 1 {
+		t.Error("a node without an internal address was admitted")
 	}
 	if len(get("cloud").Spec.Taints) != 1 {
 		t.Error("a node of another cloud controller was admitted")
