@@ -21,6 +21,11 @@
 //	GET /count      the counter
 //	/instance       a number that is new with every start of the program
 //	/log?line=L     prints L to standard output
+//	/peer           the address that the request came from
+//	POST /sink      the number and SHA-256 of the bytes that came
+//	POST /checks    runs a list of checks from inside the pod, see check.go
+//
+// and returns datagrams to their senders on the same port.
 //
 // It uses the standard library only.
 package main

@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -51,6 +52,12 @@ func serve(args []string) error {
 	}
 	ctx, cancel := stopped()
 	defer cancel()
+	datagrams, err := net.ListenPacket("udp", *listen)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = datagrams.Close() }()
+	go echoDatagrams(datagrams)
 	server := &http.Server{Addr: *listen, Handler: newServer(*dir), ReadHeaderTimeout: 10 * time.Second}
 	context.AfterFunc(ctx, func() { _ = server.Close() })
 	fmt.Println("serving on", *listen)

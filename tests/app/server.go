@@ -39,6 +39,9 @@ func newServer(dir string) http.Handler {
 	mux.HandleFunc("GET /dns", s.dns)
 	mux.HandleFunc("GET /get", s.get)
 	mux.HandleFunc("GET /log", s.log)
+	mux.HandleFunc("GET /peer", s.peer)
+	mux.HandleFunc("POST /sink", s.sink)
+	mux.HandleFunc("POST /checks", s.checks)
 	mux.HandleFunc("GET /count", s.count(0))
 	mux.HandleFunc("POST /count", s.count(1))
 	return mux
@@ -89,6 +92,39 @@ func (s *server) get(w http.ResponseWriter, r *http.Request) {
 func (s *server) log(w http.ResponseWriter, r *http.Request) {
 	_, err := fmt.Println(r.FormValue("line"))
 	reply(w, "printed", err)
+}
+
+// peer answers with the address that the request came from.
+func (s *server) peer(w http.ResponseWriter, r *http.Request) {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	reply(w, host, err)
+}
+
+func (s *server) sink(w http.ResponseWriter, r *http.Request) {
+	h := sha256.New()
+	n, err := io.Copy(h, r.Body)
+	reply(w, fmt.Sprintf("%d %x", n, h.Sum(nil)), err)
+}
+
+// seenBytes is the space at the begin of a datagram that is long enough for the sender's address.
+const seenBytes = 24
+
+// echoDatagrams returns each datagram to its sender, until the connection is closed.
+func echoDatagrams(conn net.PacketConn) {
+	buf := make([]byte, 64<<10)
+	for {
+		n, from, err := conn.ReadFrom(buf)
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			continue
+		}
+		if peer, ok := from.(*net.UDPAddr); ok && n > seenBytes {
+			copy(buf, fmt.Sprintf("%-*s", seenBytes, peer.AddrPort().Addr().Unmap()))
+		}
+		_, _ = conn.WriteTo(buf[:n], from) // lost, as datagrams may be
+	}
 }
 
 // count adds by to the counter and answers with it, after it is on disk.
