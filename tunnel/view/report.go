@@ -1,0 +1,80 @@
+package view
+
+import (
+	"slices"
+	"time"
+
+	"github.com/kedge-io/kedge/tunnel"
+)
+
+// Report is every link of one daemon.
+type Report struct {
+	// Role is "server", whose links lead to nodes, or "agent", whose one link
+	// leads to its server.
+	Role string `json:"role"`
+	// Links are sorted by Peer.
+	Links []Link `json:"links"`
+}
+
+// Link is the connection between this daemon and one other.
+type Link struct {
+	// Peer is the node's name at a server, the server's URL at a node.
+	Peer string `json:"peer"`
+	// Up tells that dials can go through now.
+	Up bool `json:"up"`
+	// State is a word for people: "up", "down", or what a node is doing about
+	// its link.
+	State string `json:"state"`
+	// Since is when the state began; zero while it never was another.
+	Since time.Time `json:"since,omitzero"`
+	// RemoteAddr is where the connection comes from, as this end sees it.
+	RemoteAddr string `json:"remoteAddr,omitempty"`
+	// RTT is the latest measured round trip in nanoseconds; 0 while unknown.
+	RTT time.Duration `json:"rtt"`
+	// Reconnects counts the links after the first, since the daemon started.
+	Reconnects int `json:"reconnects"`
+	// Streams is how many are open now.
+	Streams int `json:"streams"`
+	// BytesIn came from the peer and BytesOut went to it, in this session.
+	BytesIn  int64 `json:"bytesIn"`
+	BytesOut int64 `json:"bytesOut"`
+	// Packets are those of pods that were relayed.
+	Packets Packets `json:"packets"`
+	// Software is the version that the peer says it runs.
+	Software string `json:"software,omitempty"`
+	// Features are what both ends agreed on.
+	Features []string `json:"features,omitempty"`
+	// DialErrors counts dials that failed, by reason.
+	DialErrors map[string]int64 `json:"dialErrors,omitempty"`
+	LastError  string           `json:"lastError,omitempty"`
+	Lanes      []Lane           `json:"lanes,omitempty"`
+}
+
+// Packets counts packets between pods of different sites in this session.
+type Packets struct {
+	In      int64 `json:"in"`
+	Out     int64 `json:"out"`
+	Dropped int64 `json:"dropped"`
+}
+
+// Lane is one connection of a link.
+type Lane struct {
+	Class tunnel.Lane `json:"class"`
+	// Index tells several lanes of one class apart.
+	Index int       `json:"index"`
+	Since time.Time `json:"since"`
+	// RTT is the latest measured round trip in nanoseconds; 0 while unknown.
+	RTT        time.Duration `json:"rtt"`
+	RemoteAddr string        `json:"remoteAddr,omitempty"`
+	BytesIn    int64         `json:"bytesIn"`
+	BytesOut   int64         `json:"bytesOut"`
+}
+
+// Find returns the link to peer.
+func (r Report) Find(peer string) (Link, bool) {
+	i := slices.IndexFunc(r.Links, func(l Link) bool { return l.Peer == peer })
+	if i < 0 {
+		return Link{}, false
+	}
+	return r.Links[i], true
+}

@@ -1,0 +1,64 @@
+package view
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kedge-io/kedge/tunnel"
+)
+
+var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func sample() Report {
+	lane := func(class tunnel.Lane, index int) Lane {
+		return Lane{Class: class, Index: index, Since: now.Add(-time.Minute), RTT: 23400 * time.Microsecond, RemoteAddr: "203.0.113.7:4711", BytesIn: 1200}
+	}
+	return Report{Role: "server", Links: []Link{
+		{Peer: "edge-1", Up: true, State: "up", Since: now.Add(-time.Hour), RemoteAddr: "203.0.113.7:4711", RTT: 1234 * time.Microsecond,
+			Reconnects: 2, Streams: 3, BytesIn: 1_500_000, BytesOut: 900, Software: "v1", Features: []string{"lanes", "relay"},
+			DialErrors: map[string]int64{"dial": 2, "access": 1}, Packets: Packets{In: 7, Out: 8, Dropped: 1},
+			Lanes: []Lane{lane(tunnel.LaneControl, 0), lane(tunnel.LaneBulk, 0), lane(tunnel.LaneBulk, 1)}},
+		{Peer: "edge-2", State: "down", Since: now.Add(-90 * time.Second), LastError: "nothing heard\nfor 5s"},
+	}}
+}
+
+func TestTableHasALineForEachLink(t *testing.T) {
+	var out strings.Builder
+	if err := WriteTable(&out, sample(), now); err != nil {
+		t.Fatal(err)
+	}
+	want := `NODE     STATE   SINCE   RTT      LANES            RECONNECTS   STREAMS   IN      OUT    REMOTE             LAST ERROR
+edge-1   up      1h0m    1.23ms   control+bulk*2   2            3         1.5MB   900B   203.0.113.7:4711   -
+edge-2   down    1m30s   -        -                0            0         0B      0B     -                  nothing heard
+`
+	if out.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
+	}
+}
+
+func TestEmptyTableSaysSo(t *testing.T) {
+	var out strings.Builder
+	if err := WriteTable(&out, Report{Role: "server"}, now); err != nil || out.String() != "no node has a link to this server\n" {
+		t.Errorf("%q, %v", out.String(), err)
+	}
+}
+
+func TestLinkIsShownWithItsLanesAndFailures(t *testing.T) {
+	link, ok := sample().Find("edge-1")
+	if !ok {
+		t.Fatal("edge-1 is not found")
+	}
+	var out strings.Builder
+	if err := WriteLink(&out, link, now); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"up since 1h0m", "1 access, 2 dial", "7 in, 8 out, 1 dropped", "lanes, relay", "bulk/1", "23ms", "1.2kB"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is missing in\n%s", want, out.String())
+		}
+	}
+	if _, ok := sample().Find("edge-9"); ok {
+		t.Error("an unknown peer is found")
+	}
+}
