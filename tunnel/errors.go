@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -48,6 +49,34 @@ const (
 	RefusedProtocol Refusal = "protocol"
 )
 
+// The kinds of dials that failed before the node answered. They are labels of
+// metrics beside those above and never on the wire.
+const (
+	// FailedNotConnected: the node has no link, or lost it during the dial.
+	FailedNotConnected Refusal = "not-connected"
+	// FailedTimeout: no answer in time, or the caller gave up.
+	FailedTimeout Refusal = "timeout"
+	// FailedOther is everything else.
+	FailedOther Refusal = "other"
+)
+
+// KindOf gives the label of a failed dial, "" for none.
+func KindOf(err error) Refusal {
+	var refused *RefusedError
+	var missing *NotConnectedError
+	switch {
+	case err == nil:
+		return ""
+	case errors.As(err, &refused):
+		return refused.Kind
+	case errors.As(err, &missing), errors.Is(err, ErrSessionClosed):
+		return FailedNotConnected
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return FailedTimeout
+	}
+	return FailedOther
+}
+
 // RefusedError is the answer "no" of the other end, with its reason.
 type RefusedError struct {
 	// What was asked for: a target, or the connection of a node.
@@ -56,6 +85,9 @@ type RefusedError struct {
 	Kind Refusal
 	// Reason is the other end's own text.
 	Reason string
+	// RetryAfter is when the other end wants to be asked again; 0 where it did
+	// not say.
+	RetryAfter time.Duration
 }
 
 // Error joins what was asked for and why it was refused.

@@ -16,3 +16,15 @@ const (
 	// LaneRelay carries packets between pods of different sites.
 	LaneRelay Lane = "relay"
 )
+
+// Max is how many lanes of the class a session has at most. Two for bulk keep
+// one that a loss has stopped from stopping every copy.
+func (l Lane) Max() int {
+	switch l {
+	case LaneControl, LaneInteractive, LaneRelay:
+		return 1
+	case LaneBulk:
+		return 2
+	}
+	return 0
+}

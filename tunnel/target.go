@@ -19,6 +19,20 @@ const NetworkInternal = "kedge"
 // dial through the link works.
 var TargetProof = Target{Network: NetworkInternal, Address: "proof"}
 
+// Targets of measurements, which a node answers by itself: what is sent comes
+// back, is thrown away, or zeroes come until the stream is closed.
+var (
+	TargetEcho   = Target{Network: NetworkInternal, Address: "echo"}
+	TargetSink   = Target{Network: NetworkInternal, Address: "sink"}
+	TargetSource = Target{Network: NetworkInternal, Address: "source"}
+)
+
+// TargetWant asks the node's end for one more lane of a class. It accepts, with
+// a stream that carries nothing, and opens the lane when it can.
+func TargetWant(class Lane) Target {
+	return Target{Network: NetworkInternal, Address: "want/" + string(class)}
+}
+
 // maxTarget bounds the text of a target on the wire, in bytes.
 const maxTarget = 255
 
@@ -65,7 +79,8 @@ const (
 
 // The proof: the server sends ProofSize random bytes on a stream to
 // TargetProof, the node returns them, and when the server has made the session
-// the node's one, it sends the byte ProofAdmitted.
+// the node's one, it sends the byte ProofAdmitted. If both ends have lanes, the
+// grant for opening them follows (see tunnel/transport).
 const (
 	ProofSize          = 32
 	ProofAdmitted byte = 1

@@ -27,6 +27,7 @@ func (st *stream) Read(b []byte) (int, error) {
 			return 0, nil
 		case st.in.Len() > 0:
 			n, _ := st.in.Read(b)
+			st.session.unread.Add(-int64(n))
 			st.consume(n)
 			return n, nil
 		}
@@ -152,6 +153,7 @@ func (st *stream) closeWith(e ending) {
 	}
 	st.closed = true
 	st.cancel()
+	st.session.unread.Add(-int64(st.in.Len()))
 	st.in = bytes.Buffer{}
 	st.rdl.stop()
 	st.wdl.stop()

@@ -50,36 +50,48 @@ type DialConfig struct {
 func Dial(ctx context.Context, cfg DialConfig) (*Session, error) {
 	cfg.Config = cfg.withDefaults()
 	var conn *meter
+	header := http.Header{}
+	cfg.Hello.write(header)
+	ws, resp, err := cfg.handshake(ctx, header, func(c net.Conn) net.Conn {
+		sock.Tune(c, tunnel.LaneControl, cfg.Silence)
+		conn = &meter{Conn: c}
+		return conn
+	})
+	if err != nil {
+		return nil, err
+	}
+	return start("server", readHello(resp.Header, Version), ws, conn, cfg.Config), nil
+}
+
+// handshake makes a websocket on a TCP connection that wrap was given first.
+func (cfg *DialConfig) handshake(ctx context.Context, header http.Header, wrap func(net.Conn) net.Conn) (*websocket.Conn, *http.Response, error) {
 	dialer := websocket.Dialer{
 		NetDialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			c, err := cfg.netDial(ctx, network, addr)
 			if err != nil {
 				return nil, err
 			}
-			sock.Tune(c, tunnel.LaneControl, cfg.Silence)
-			conn = &meter{Conn: c}
-			return conn, nil
+			return wrap(c), nil
 		},
 		Proxy: cfg.Proxy, TLSClientConfig: cfg.tls(), HandshakeTimeout: handshakeTimeout,
 		ReadBufferSize: readBuffer, WriteBufferSize: writeBuffer, WriteBufferPool: writeBuffers,
 	}
-	header := http.Header{headerVersions: {strconv.Itoa(Version)}}
-	cfg.Hello.write(header)
+	header.Set(headerVersions, strconv.Itoa(Version))
 	ws, resp, err := dialer.DialContext(ctx, cfg.URL, header)
 	if err != nil {
 		if resp != nil && errors.Is(err, websocket.ErrBadHandshake) {
-			return nil, refusedHandshake(cfg.URL, resp)
+			return nil, nil, refusedHandshake(cfg.URL, resp)
 		}
-		return nil, fmt.Errorf("connect to %s: %w", cfg.URL, err)
+		return nil, nil, fmt.Errorf("connect to %s: %w", cfg.URL, err)
 	}
 	if got := resp.Header.Get(headerVersion); got != strconv.Itoa(Version) {
 		_ = ws.Close()
-		return nil, &tunnel.RefusedError{
+		return nil, nil, &tunnel.RefusedError{
 			What: "tunnel to " + cfg.URL, Kind: tunnel.RefusedVersion,
 			Reason: fmt.Sprintf("the server chose tunnel version %.20q, this node speaks %d", got, Version),
 		}
 	}
-	return start("server", readHello(resp.Header, Version), ws, conn, cfg.Config), nil
+	return ws, resp, nil
 }
 
 func (cfg *DialConfig) netDial(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -105,14 +117,24 @@ func (cfg *DialConfig) tls() *tls.Config {
 func Accept(w http.ResponseWriter, r *http.Request, node tunnel.NodeName, hello Hello, cfg Config) (*Session, error) {
 	cfg = cfg.withDefaults()
 	if err := agree(r.Header); err != nil {
-		var refused *tunnel.RefusedError
-		errors.As(err, &refused)
-		Refuse(w, refused.Kind, refused.Reason)
+		refuseWith(w, err)
 		return nil, err
 	}
 	header := http.Header{headerVersion: {strconv.Itoa(Version)}}
 	hello.write(header)
-	upgrader := websocket.Upgrader{
+	up := upgrader()
+	tap := &hijackTap{ResponseWriter: w}
+	ws, err := up.Upgrade(tap, r, header)
+	if err != nil {
+		return nil, fmt.Errorf("upgrade the connection of node %q: %w", node, err)
+	}
+	sock.Tune(tap.conn.Conn, tunnel.LaneControl, cfg.Silence)
+	cfg.listens = true
+	return start(string(node), readHello(r.Header, Version), ws, tap.conn, cfg), nil
+}
+
+func upgrader() *websocket.Upgrader {
+	return &websocket.Upgrader{
 		HandshakeTimeout: handshakeTimeout,
 		ReadBufferSize:   readBuffer, WriteBufferSize: writeBuffer, WriteBufferPool: writeBuffers,
 		// Browsers have no node certificate, and a node sends no origin.
@@ -121,13 +143,6 @@ func Accept(w http.ResponseWriter, r *http.Request, node tunnel.NodeName, hello 
 			Refuse(w, tunnel.RefusedProtocol, reason.Error())
 		},
 	}
-	tap := &hijackTap{ResponseWriter: w}
-	ws, err := upgrader.Upgrade(tap, r, header)
-	if err != nil {
-		return nil, fmt.Errorf("upgrade the connection of node %q: %w", node, err)
-	}
-	sock.Tune(tap.conn.Conn, tunnel.LaneControl, cfg.Silence)
-	return start(string(node), readHello(r.Header, Version), ws, tap.conn, cfg), nil
 }
 
 // hijackTap puts a meter below the websocket of a server.

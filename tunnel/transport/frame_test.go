@@ -63,7 +63,7 @@ func TestEndingKeepsTheKindOfARefusal(t *testing.T) {
 }
 
 func TestStreamRefusesDataAndCreditBeyondTheWindow(t *testing.T) {
-	st := newStream(&Session{ctx: t.Context()}, tunnel.TargetProof)
+	st := newStream(&Session{ctx: t.Context(), cfg: Config{}.withDefaults()}, tunnel.TargetProof)
 	defer st.cancel()
 	chunk := make([]byte, maxData)
 	for range Window / maxData {
@@ -79,5 +79,33 @@ func TestStreamRefusesDataAndCreditBeyondTheWindow(t *testing.T) {
 	}
 	if err := errors.Join(st.take(frameFin, nil), st.take(frameData, chunk)); !errors.Is(err, errProtocol) {
 		t.Errorf("data after its end: %v", err)
+	}
+}
+
+func TestSessionHoldsNoMoreThanItsLimitOfUnreadBytes(t *testing.T) {
+	session := &Session{ctx: t.Context(), cfg: Config{MaxBuffered: Window + maxData}.withDefaults()}
+	session.control.wake = make(chan struct{}, 1)
+	chunk := make([]byte, maxData)
+	first, second := newStream(session, tunnel.TargetProof), newStream(session, tunnel.TargetProof)
+	for range Window / maxData {
+		if err := first.take(frameData, chunk); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := second.take(frameData, chunk); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.take(frameData, chunk); !errors.Is(err, errOverload) {
+		t.Errorf("data beyond the limit: %v", err)
+	}
+	if _, err := first.Read(make([]byte, maxData)); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.take(frameData, chunk); err != nil {
+		t.Errorf("what was read does not make room: %v", err)
+	}
+	_, _ = first.Close(), second.Close()
+	if n := session.unread.Load(); n != 0 {
+		t.Errorf("%d bytes are still accounted for", n)
 	}
 }

@@ -1,12 +1,14 @@
 package transport
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/kedge-io/kedge/tunnel"
 )
@@ -101,14 +103,48 @@ func Refuse(w http.ResponseWriter, kind tunnel.Refusal, reason string) {
 	http.Error(w, reason, status)
 }
 
+// RefuseFor is Refuse of a server that is busy: the node should come back after
+// about that time.
+func RefuseFor(w http.ResponseWriter, after time.Duration, reason string) {
+	w.Header().Set("Retry-After", strconv.Itoa(int(max(after, time.Second)/time.Second)))
+	Refuse(w, tunnel.RefusedOverload, reason)
+}
+
+// maxRetryAfter bounds what a server may ask for.
+const maxRetryAfter = 2 * time.Minute
+
+func retryAfter(header http.Header) time.Duration {
+	seconds, err := strconv.ParseUint(header.Get("Retry-After"), 10, 16)
+	if err != nil {
+		return 0
+	}
+	return min(time.Duration(seconds)*time.Second, maxRetryAfter)
+}
+
+func refuseWith(w http.ResponseWriter, err error) {
+	var refused *tunnel.RefusedError
+	if errors.As(err, &refused) {
+		Refuse(w, refused.Kind, refused.Reason)
+		return
+	}
+	Refuse(w, tunnel.RefusedProtocol, err.Error())
+}
+
 // refusedHandshake reads the answer of a server that did not upgrade.
 func refusedHandshake(url string, resp *http.Response) error {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxReason))
 	reason := strings.TrimSpace(string(body))
 	kind := tunnel.Refusal(printable(resp.Header.Get(headerRefusal)))
-	if kind == "" {
+	switch {
+	case kind != "":
+	case resp.StatusCode == http.StatusServiceUnavailable || resp.StatusCode == http.StatusTooManyRequests:
+		// A proxy, or a part of the server in front of the hub.
+		kind = tunnel.RefusedOverload
+	default:
 		kind = tunnel.RefusedProtocol
 		reason = fmt.Sprintf("status %s from something that is not a kedge server of this version: %s", resp.Status, reason)
 	}
-	return &tunnel.RefusedError{What: "tunnel to " + url, Kind: kind, Reason: reason}
+	return &tunnel.RefusedError{
+		What: "tunnel to " + url, Kind: kind, Reason: reason, RetryAfter: retryAfter(resp.Header),
+	}
 }

@@ -18,7 +18,13 @@ type meter struct {
 	lastRead atomic.Int64 // unix nanoseconds
 }
 
+// arm sets how long the other end may be silent from the next read on.
 func (m *meter) arm(silence time.Duration) { m.silence.Store(int64(silence)) }
+
+func (m *meter) limit() time.Duration { return time.Duration(m.silence.Load()) }
+
+// heard tells for how long nothing has come in.
+func (m *meter) heard() time.Duration { return time.Since(time.Unix(0, m.lastRead.Load())) }
 
 // Read implements net.Conn.
 func (m *meter) Read(b []byte) (int, error) {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -19,9 +20,11 @@ import (
 
 // Defaults of [Config].
 const (
-	DefaultPing        = 4 * time.Second
-	DefaultSilence     = 12 * time.Second
+	DefaultPing        = 2 * time.Second
+	DefaultSilence     = 5 * time.Second
+	DefaultMaxSilence  = 20 * time.Second
 	DefaultMaxStreams  = 1024
+	DefaultMaxBuffered = 64 << 20
 	DefaultDialTimeout = 15 * time.Second
 )
 
@@ -36,13 +39,23 @@ type Config struct {
 	Dial tunnel.DialFunc
 	// Ping is the interval of pings; 0 means DefaultPing.
 	Ping time.Duration
-	// Silence is how long the other end may be silent (no byte at all) before
-	// the session ends; 0 means DefaultSilence. It must be well above Ping.
+	// Silence is how long the other end of a good link may be silent (no byte
+	// at all) before the session ends; 0 means DefaultSilence. It must be well
+	// above Ping.
 	Silence time.Duration
+	// MaxSilence is the same on the slowest link; 0 means DefaultMaxSilence, or
+	// Silence where that is more.
+	MaxSilence time.Duration
 	// MaxStreams bounds the open streams; 0 means DefaultMaxStreams.
 	MaxStreams int
+	// MaxBuffered bounds the unread bytes of all streams; what comes beyond
+	// ends the stream that it came on. 0 means DefaultMaxBuffered.
+	MaxBuffered int
 	// DialTimeout bounds one dial; 0 means DefaultDialTimeout.
 	DialTimeout time.Duration
+
+	// listens is set at the end whose other end pings without being asked.
+	listens bool
 }
 
 func (c Config) withDefaults() Config {
@@ -52,8 +65,14 @@ func (c Config) withDefaults() Config {
 	if c.Silence == 0 {
 		c.Silence = DefaultSilence
 	}
+	if c.MaxSilence == 0 {
+		c.MaxSilence = max(DefaultMaxSilence, c.Silence)
+	}
 	if c.MaxStreams == 0 {
 		c.MaxStreams = DefaultMaxStreams
+	}
+	if c.MaxBuffered == 0 {
+		c.MaxBuffered = DefaultMaxBuffered
 	}
 	if c.DialTimeout == 0 {
 		c.DialTimeout = DefaultDialTimeout
@@ -82,6 +101,7 @@ type Session struct {
 
 	mu      sync.Mutex
 	streams map[*stream]struct{}
+	unread  atomic.Int64 // bytes that all streams hold
 	over    bool
 	err     error // why the session ended; the first cause wins
 }
@@ -90,8 +110,9 @@ type Session struct {
 type Stats struct {
 	// Streams is how many are open now.
 	Streams int
-	// RTT is the latest measured round trip; 0 while unknown.
-	RTT time.Duration
+	// RTT is the latest measured round trip, SmoothedRTT its moving mean; 0
+	// while unknown.
+	RTT, SmoothedRTT time.Duration
 	// BytesIn and BytesOut count what the connection carried, with framing.
 	BytesIn, BytesOut int64
 	// LastHeard is when the latest byte of the other end came.
@@ -111,11 +132,10 @@ func start(name string, peer Hello, ws *websocket.Conn, conn *meter, cfg Config)
 	allow := func(string, string) bool { return cfg.Dial != nil }
 	s.rd = remotedialer.NewClientSessionWithDialer(allow, ws, s.incoming)
 	// After remotedialer, which sets handlers of its own.
-	s.live = newLiveness(ws)
-	conn.arm(cfg.Silence)
+	s.live = newLiveness(ws, conn, cfg)
 	s.wg.Go(func() { s.control.run(s.ctx.Done()) })
 	s.wg.Go(func() {
-		if err := s.live.run(s.ctx.Done(), cfg.Ping, cfg.Silence); err != nil {
+		if err := s.live.run(s.ctx.Done()); err != nil {
 			s.Close(err)
 		}
 	})
@@ -160,7 +180,7 @@ func (s *Session) cause(err error) error {
 	case errors.As(err, &closed) && closed.Text != "":
 		return fmt.Errorf("the other end closed the link: %s", closed.Text)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Errorf("nothing heard from the other end for %v", s.cfg.Silence)
+		return fmt.Errorf("nothing heard from the other end for %v", s.conn.limit())
 	}
 	return err
 }
@@ -234,7 +254,7 @@ func (s *Session) Stats() Stats {
 	n := len(s.streams)
 	s.mu.Unlock()
 	return Stats{
-		Streams: n, RTT: time.Duration(s.live.rtt.Load()),
+		Streams: n, RTT: time.Duration(s.live.rtt.Load()), SmoothedRTT: time.Duration(s.live.smoothed.Load()),
 		BytesIn: s.conn.in.Load(), BytesOut: s.conn.out.Load(),
 		LastHeard: time.Unix(0, s.conn.lastRead.Load()),
 	}

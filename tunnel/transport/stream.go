@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -11,6 +12,9 @@ import (
 
 	"github.com/kedge-io/kedge/tunnel"
 )
+
+// errOverload ends a stream that would hold more than its session may.
+var errOverload = errors.New("tunnel session overloaded")
 
 // stream is one end of a stream: the frames on top of a raw byte stream.
 //
@@ -189,7 +193,11 @@ func (st *stream) violated(err error) {
 		return
 	}
 	st.cancel()
-	st.endLocked(ending{endProtocol, "stream protocol violated"})
+	if errors.Is(err, errOverload) {
+		st.endLocked(ending{endOverload, err.Error()})
+	} else {
+		st.endLocked(ending{endProtocol, errProtocol.Error()})
+	}
 	if st.ended == nil {
 		st.ended = &ending{endAborted, err.Error()}
 	}
@@ -242,6 +250,10 @@ func (st *stream) takeData(p []byte) error {
 	}
 	if st.in.Len()+st.consumed+len(p) > Window {
 		return fmt.Errorf("%w: data without credit", errProtocol)
+	}
+	if unread := st.session.unread.Add(int64(len(p))); unread > int64(st.session.cfg.MaxBuffered) {
+		st.session.unread.Add(-int64(len(p)))
+		return fmt.Errorf("%w: %d bytes of all streams are unread, which is the limit", errOverload, st.session.cfg.MaxBuffered)
 	}
 	st.in.Write(p)
 	st.readers.Broadcast()
