@@ -22,6 +22,7 @@ import (
 	"github.com/kedge-io/kedge/server/addons"
 	"github.com/kedge-io/kedge/server/certs"
 	"github.com/kedge-io/kedge/server/datastore"
+	"github.com/kedge-io/kedge/server/egress"
 	"github.com/kedge-io/kedge/server/join"
 	"github.com/kedge-io/kedge/server/kube"
 	"github.com/kedge-io/kedge/server/nodes"
@@ -46,6 +47,7 @@ type Server struct {
 	store    *datastore.Store
 	join     *join.Server
 	hub      *hub.Hub
+	egress   *egress.Egress
 	addons   *addons.Manifests
 	built    chan struct{} // closed once the controllers are built
 }
@@ -85,6 +87,10 @@ func (s *Server) build(report Report) error {
 	if err != nil {
 		return err
 	}
+	s.egress = egress.New(egress.Config{
+		ClusterCIDR: s.cfg.Net.Pods, Own: append([]netip.Addr{s.cfg.AdvertiseAddress}, s.cfg.NodeIPs...),
+		LocalNode: tunnel.NodeName(s.localNode()), DialNode: s.hub.DialNode,
+	})
 	s.addons, err = addons.New(addons.Config{
 		Dir: s.cfg.Layout.Manifests(), Disable: s.cfg.Disable, ClusterDNS: s.cfg.Net.DNS,
 		Client: func() (*rest.Config, error) {
@@ -131,7 +137,8 @@ func (s *Server) Components() []lifecycle.Component {
 		ServiceCIDR:           s.cfg.Net.Services,
 		ClusterDomain:         s.cfg.Net.Domain,
 		Front:                 s.front,
-		DialKubelet:           s.hub.DialKubelet,
+		Dial:                  kube.Dial{Kubelet: s.hub.DialKubelet, Cluster: s.egress.Cluster, ControlPlane: s.egress.ControlPlane},
+		Informers:             s.egress.Watch,
 		ControllersBuilt:      func() { close(s.built) },
 		APIServerArgs:         s.cfg.APIServerArgs,
 		ControllerManagerArgs: s.cfg.ControllerManagerArgs,

@@ -11,9 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
-	utilnet "k8s.io/apimachinery/pkg/util/net"
 	genericapiserver "k8s.io/apiserver/pkg/server"
-	"k8s.io/apiserver/pkg/server/egressselector"
 	"k8s.io/kubernetes/cmd/kube-apiserver/app"
 	"k8s.io/kubernetes/cmd/kube-apiserver/app/options"
 
@@ -73,13 +71,12 @@ func buildAPIServer(ctx context.Context, cfg Config, g *gate) (func(context.Cont
 	if errs := completed.Validate(); len(errs) > 0 {
 		return nil, fmt.Errorf("options of the API server: %w", errors.Join(errs...))
 	}
-	config, err := app.NewConfig(completed)
+	config, err := assemble(completed, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("configure the API server: %w", err)
 	}
 	putInFront(config, g.wrap)
 	putInFront(config, cfg.Front)
-	dialKubelets(config, cfg.DialKubelet)
 
 	complete, err := config.Complete()
 	if err != nil {
@@ -88,6 +85,9 @@ func buildAPIServer(ctx context.Context, cfg Config, g *gate) (func(context.Cont
 	chain, err := app.CreateServerChain(complete)
 	if err != nil {
 		return nil, fmt.Errorf("build the API server: %w", err)
+	}
+	if err := installAPIs(chain, cfg.APIs); err != nil {
+		return nil, err
 	}
 	chain.GenericAPIServer.ShutdownTimeout = shutdownTimeout
 	prepared, err := chain.PrepareRun()
@@ -107,18 +107,6 @@ func putInFront(config *app.Config, front func(http.Handler) http.Handler) {
 	build := generic.BuildHandlerChainFunc
 	generic.BuildHandlerChainFunc = func(api http.Handler, c *genericapiserver.Config) http.Handler {
 		return front(build(api, c))
-	}
-}
-
-// dialKubelets makes connections to kubelets go through dial. Kubelets are
-// addressed by their node's name (the Hostname address), so private addresses
-// that several sites share can never be mixed up.
-func dialKubelets(config *app.Config, dial utilnet.DialFunc) {
-	if dial == nil {
-		return
-	}
-	config.KubeAPIs.Extra.KubeletClientConfig.Lookup = func(egressselector.NetworkContext) (utilnet.DialFunc, error) {
-		return dial, nil
 	}
 }
 

@@ -6,6 +6,9 @@ import (
 	"net/http"
 	"net/netip"
 
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/client-go/informers"
+
 	"github.com/kedge-io/kedge/internal/lifecycle"
 	"github.com/kedge-io/kedge/server/certs"
 )
@@ -41,8 +44,15 @@ type Config struct {
 	// Front wraps the API server's handler before authentication: kedge's own
 	// paths are answered there.
 	Front func(api http.Handler) http.Handler
-	// DialKubelet connects to a kubelet; the host in addr is a node's name.
-	DialKubelet func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Dial makes the API server's connections into the cluster.
+	Dial Dial
+	// Informers, where set, is called with the API server's own informers
+	// before they start.
+	Informers func(informers.SharedInformerFactory) error
+	// APIs, where set, may install more API groups into the API server. They
+	// are authenticated and authorized as all others. A group is served once
+	// there is an APIService for it that names no service.
+	APIs func(*genericapiserver.GenericAPIServer) error
 
 	// ControllersBuilt is called once when every controller has been built and
 	// before any runs.
@@ -53,6 +63,20 @@ type Config struct {
 	ControllerManagerArgs []string
 	SchedulerArgs         []string
 }
+
+// Dial are the API server's diallers. None of them is used for the datastore.
+type Dial struct {
+	// Kubelet connects to a kubelet; the host in addr is a node's name.
+	Kubelet DialFunc
+	// Cluster connects to pods and endpoints of services: the proxy
+	// subresources, webhooks and APIs that are services.
+	Cluster DialFunc
+	// ControlPlane connects to the URLs of webhooks.
+	ControlPlane DialFunc
+}
+
+// DialFunc makes one connection.
+type DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
 
 // Components returns the control plane. needs names what must be ready before
 // the API server starts: the datastore.
