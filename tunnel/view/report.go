@@ -47,7 +47,8 @@ type Link struct {
 	// DialErrors counts dials that failed, by reason.
 	DialErrors map[string]int64 `json:"dialErrors,omitempty"`
 	LastError  string           `json:"lastError,omitempty"`
-	Lanes      []Lane           `json:"lanes,omitempty"`
+	// Lanes are the connections, those of a class next to each other.
+	Lanes []tunnel.LaneStatus `json:"lanes,omitempty"`
 }
 
 // Packets counts packets between pods of different sites in this session.
@@ -55,19 +56,6 @@ type Packets struct {
 	In      int64 `json:"in"`
 	Out     int64 `json:"out"`
 	Dropped int64 `json:"dropped"`
-}
-
-// Lane is one connection of a link.
-type Lane struct {
-	Class tunnel.Lane `json:"class"`
-	// Index tells several lanes of one class apart.
-	Index int       `json:"index"`
-	Since time.Time `json:"since"`
-	// RTT is the latest measured round trip in nanoseconds; 0 while unknown.
-	RTT        time.Duration `json:"rtt"`
-	RemoteAddr string        `json:"remoteAddr,omitempty"`
-	BytesIn    int64         `json:"bytesIn"`
-	BytesOut   int64         `json:"bytesOut"`
 }
 
 // Find returns the link to peer.

@@ -12,6 +12,7 @@ import (
 	"github.com/docker/go-units"
 
 	"github.com/kedge-io/kedge/internal/health"
+	"github.com/kedge-io/kedge/tunnel"
 )
 
 // WriteTable prints one line for each link.
@@ -81,7 +82,7 @@ func roundTrip(d time.Duration) string {
 }
 
 // lanes counts the lanes by class: "control interactive bulk*2".
-func lanes(list []Lane) string {
+func lanes(list []tunnel.LaneStatus) string {
 	var words []string
 	for i := 0; i < len(list); {
 		n := i

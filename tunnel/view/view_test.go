@@ -1,24 +1,31 @@
 package view
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/kedge-io/kedge/tunnel"
+	"github.com/kedge-io/kedge/tunnel/speed"
 )
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func sample() Report {
-	lane := func(class tunnel.Lane, index int) Lane {
-		return Lane{Class: class, Index: index, Since: now.Add(-time.Minute), RTT: 23400 * time.Microsecond, RemoteAddr: "203.0.113.7:4711", BytesIn: 1200}
+	lane := func(class tunnel.Lane, index int) tunnel.LaneStatus {
+		return tunnel.LaneStatus{Class: class, Index: index, Since: now.Add(-time.Minute), RTT: 23400 * time.Microsecond, RemoteAddr: "203.0.113.7:4711", BytesIn: 1200}
 	}
 	return Report{Role: "server", Links: []Link{
 		{Peer: "edge-1", Up: true, State: "up", Since: now.Add(-time.Hour), RemoteAddr: "203.0.113.7:4711", RTT: 1234 * time.Microsecond,
 			Reconnects: 2, Streams: 3, BytesIn: 1_500_000, BytesOut: 900, Software: "v1", Features: []string{"lanes", "relay"},
 			DialErrors: map[string]int64{"dial": 2, "access": 1}, Packets: Packets{In: 7, Out: 8, Dropped: 1},
-			Lanes: []Lane{lane(tunnel.LaneControl, 0), lane(tunnel.LaneBulk, 0), lane(tunnel.LaneBulk, 1)}},
+			Lanes: []tunnel.LaneStatus{lane(tunnel.LaneControl, 0), lane(tunnel.LaneBulk, 0), lane(tunnel.LaneBulk, 1)}},
 		{Peer: "edge-2", State: "down", Since: now.Add(-90 * time.Second), LastError: "nothing heard\nfor 5s"},
 	}}
 }
@@ -60,5 +67,60 @@ func TestLinkIsShownWithItsLanesAndFailures(t *testing.T) {
 	}
 	if _, ok := sample().Find("edge-9"); ok {
 		t.Error("an unknown peer is found")
+	}
+}
+
+func TestBenchAnswersWithFiguresOrSaysWhatIsWrong(t *testing.T) {
+	var asked tunnel.NodeName
+	h := BenchHandler(func(_ context.Context, node tunnel.NodeName, _ tunnel.Target) (net.Conn, error) {
+		asked = node
+		return nil, errors.New("node is away")
+	})
+	post := func(query string) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/link/bench?"+query, nil))
+		return w
+	}
+	good := BenchQuery("edge 1", speed.Options{Duration: time.Second, Streams: 2})
+	if w := post(good); w.Code != http.StatusBadGateway || !strings.Contains(w.Body.String(), "node is away") || asked != "edge 1" {
+		t.Errorf("%d %s, asked %q", w.Code, w.Body, asked)
+	}
+	for query, want := range map[string]string{
+		"duration=1s&streams=1":        "no node is named",
+		"peer=a&duration=x&streams=1":  "invalid duration",
+		"peer=a&duration=1h&streams=1": "at most 1m0s",
+	} {
+		if w := post(query); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%s: %d %s", query, w.Code, w.Body)
+		}
+	}
+}
+
+func TestFiguresAreShownWithUnits(t *testing.T) {
+	var out strings.Builder
+	q := speed.Quantiles{P50: 250 * time.Microsecond, P99: 30 * time.Millisecond, N: 9}
+	if err := WriteBench(&out, "edge-1", speed.Result{Streams: 8, In: 12_345_678, Out: 2e9, Dial: q, Idle: q, LoadedIn: q, LoadedOut: q}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"12.35 Mbit/s, 8 streams", "2 Gbit/s", "250µs", "30ms"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is missing in\n%s", want, out.String())
+		}
+	}
+}
+
+func TestStatusOfAnUnknownPeerNamesIt(t *testing.T) {
+	h := StatusHandler(sample)
+	get := func(path string) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		return w
+	}
+	if w := get("/link/status?peer=edge-9"); w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), `"edge-9"`) {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	var r Report
+	if w := get("/link/status?peer=edge-2"); json.Unmarshal(w.Body.Bytes(), &r) != nil || len(r.Links) != 1 || r.Links[0].Peer != "edge-2" {
+		t.Errorf("%+v", r)
 	}
 }
