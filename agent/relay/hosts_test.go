@@ -134,11 +134,11 @@ func (n *node) addr() string { return n.cidr.Addr().Next().Next().Next().Next().
 // start runs the relay over link until the test ends or stop is called.
 func (n *node) start(link Link) {
 	n.t.Helper()
-	n.relay = New(Config{Link: link, Bridge: "kedge0", Report: func(err error) {
+	n.relay = New(Config{Link: link, Device: "kedge-relay", Bridge: "kedge0", Report: func(err error) {
 		if err != nil {
 			n.t.Logf("node %s: %v", n.name, err)
 		}
-	}}, slog.New(slog.NewTextHandler(n.t.Output(), nil)))
+	}}, logger(n.t))
 	ctx, cancel := context.WithCancel(context.Background())
 	up, ended := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -159,17 +159,31 @@ func (n *node) start(link Link) {
 	n.run("ip route replace " + cluster + " dev kedge-relay metric 200")
 }
 
-// site is nodes whose relays meet in one switch without links between.
-func site(t testing.TB, count int) (*relay.Switch, []*node) {
-	sw := relay.New(relay.Config{}, slog.New(slog.NewTextHandler(t.Output(), nil)))
-	var nodes []*node
+func logger(t testing.TB) *slog.Logger { return slog.New(slog.NewTextHandler(t.Output(), nil)) }
+
+// stopWhenReady is a context that ends when the returned function is called.
+func stopWhenReady() (context.Context, func()) {
+	return context.WithCancel(context.Background())
+}
+
+func newSwitch(t testing.TB) *relay.Switch { return relay.New(relay.Config{}, logger(t)) }
+
+func setRoutes(sw *relay.Switch, nodes ...*node) {
 	routes := map[netip.Prefix]tunnel.NodeName{}
-	for i := range count {
-		n := newNode(t, i+1)
+	for _, n := range nodes {
 		routes[n.cidr] = n.name
-		nodes = append(nodes, n)
 	}
 	sw.SetRoutes(routes)
+}
+
+// site is nodes whose relays meet in one switch without links between.
+func site(t testing.TB, count int) (*relay.Switch, []*node) {
+	sw := newSwitch(t)
+	var nodes []*node
+	for i := range count {
+		nodes = append(nodes, newNode(t, i+1))
+	}
+	setRoutes(sw, nodes...)
 	for _, n := range nodes {
 		n.start(relay.NewLocal(sw, n.name))
 	}

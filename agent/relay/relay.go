@@ -37,8 +37,11 @@ type Link interface {
 // Config is what a relay needs to know.
 type Config struct {
 	Link Link
-	// Bridge is the link whose address and MTU the device takes over.
-	Bridge string
+	// Device is the name of the TUN device, Bridge that of the link whose
+	// address and MTU the device takes over.
+	Device, Bridge string
+	// Up, where set, is called whenever the device came up.
+	Up func()
 	// Report, where set, is told of trouble and, with nil, when it is over.
 	Report func(error)
 }
@@ -48,7 +51,6 @@ type Relay struct {
 	cfg     Config
 	log     *slog.Logger
 	strange *quiet.Log
-	device  string
 
 	sent, received  atomic.Int64
 	lost, refusedIn atomic.Int64
@@ -73,7 +75,7 @@ func New(cfg Config, log *slog.Logger) *Relay {
 	if cfg.Report == nil {
 		cfg.Report = func(error) {}
 	}
-	return &Relay{cfg: cfg, log: log.With("component", Name), strange: quiet.New(time.Now), device: tun.Name}
+	return &Relay{cfg: cfg, log: log.With("component", Name), strange: quiet.New(time.Now)}
 }
 
 // Component returns the relay for a group. It needs the pod network, whose
@@ -96,6 +98,9 @@ func (r *Relay) Run(ctx context.Context, ready func()) error {
 	retry, isReady := retryMin, false
 	up := func() {
 		r.cfg.Report(nil)
+		if r.cfg.Up != nil {
+			r.cfg.Up()
+		}
 		retry = retryMin
 		if !isReady {
 			ready()
@@ -131,11 +136,11 @@ func (r *Relay) once(ctx context.Context, up func()) error {
 	if !ok {
 		return fmt.Errorf("bridge %s has no address yet", r.cfg.Bridge)
 	}
-	device, err := tun.Open(r.device)
+	device, err := tun.Open(r.cfg.Device)
 	if err != nil {
 		return err
 	}
-	if err := tun.Configure(r.device, settings); err != nil {
+	if err := tun.Configure(r.cfg.Device, settings); err != nil {
 		return errors.Join(err, device.Close())
 	}
 	f := flow{Relay: r, device: device}
@@ -143,7 +148,7 @@ func (r *Relay) once(ctx context.Context, up func()) error {
 	ended := make(chan error, 1)
 	go func() { ended <- f.send() }()
 	r.cfg.Link.SetReceiver(f.receive)
-	r.log.Info("relay of pod packets is up", "device", r.device, "address", settings.Address.Addr(), "mtu", settings.MTU)
+	r.log.Info("relay of pod packets is up", "device", r.cfg.Device, "address", settings.Address.Addr(), "mtu", settings.MTU)
 	up()
 	running, err := f.lookAfter(ctx, settings, ended)
 	r.cfg.Link.SetReceiver(nil)
@@ -171,7 +176,7 @@ func (f *flow) lookAfter(ctx context.Context, have tun.Settings, ended <-chan er
 		if now, ok := tun.Bridge(f.cfg.Bridge); ok {
 			have = now
 		}
-		if err := tun.Configure(f.Relay.device, have); err != nil {
+		if err := tun.Configure(f.cfg.Device, have); err != nil {
 			return true, err
 		}
 		f.pods.Store(&have.Address)

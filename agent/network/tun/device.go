@@ -13,11 +13,7 @@ import (
 	"github.com/kedge-io/kedge/tunnel/relay/packet"
 )
 
-const (
-	// Name is the device of every node.
-	Name    = "kedge-relay"
-	control = "/dev/net/tun"
-)
+const control = "/dev/net/tun"
 
 // From include/uapi/linux/if_tun.h; Linux 6.2 added those for UDP.
 const (
@@ -34,6 +30,7 @@ var ErrMissing = errors.New("this host has no TUN devices: load the module tun (
 // Device is the open device. Packets may be written by several goroutines at a
 // time and read by one.
 type Device struct {
+	name string
 	file *os.File
 	// fd is file's, for writes that need not wait in turn for each other.
 	fd int
@@ -60,7 +57,7 @@ func Open(name string) (*Device, error) {
 		return nil, err
 	}
 	// Only now: the poller takes a file that is attached.
-	return &Device{file: os.NewFile(uintptr(fd), control), fd: fd}, nil //nolint:gosec // a descriptor is not negative
+	return &Device{name: name, file: os.NewFile(uintptr(fd), control), fd: fd}, nil //nolint:gosec // a descriptor is not negative
 }
 
 func attach(fd int, name string) error {
@@ -108,7 +105,7 @@ func (d *Device) ReadPacket(buf []byte) (int, error) {
 			return n, nil
 		case errors.Is(err, syscall.EIO), errors.Is(err, syscall.EBADFD):
 			// EBADFD: the link was deleted under us.
-			return 0, fmt.Errorf("reading device %s: %w", Name, err)
+			return 0, fmt.Errorf("reading device %s: %w", d.name, err)
 		case errors.Is(err, syscall.EINTR), errors.Is(err, syscall.EAGAIN):
 			continue
 		default:

@@ -1,7 +1,7 @@
 // Package tun is the device through which packets for pods of other sites leave
 // and reach this node.
 //
-// It owns the link [Name]: a TUN device that hands out IP packets, each with a
+// It owns one link: a TUN device that hands out IP packets, each with a
 // virtio_net_hdr before it, so that what the kernel has joined (up to 64 KiB of
 // one TCP connection, or many datagrams) crosses the relay in one piece and no
 // checksum is computed on the way. It must not know where packets go, and it

@@ -1,0 +1,149 @@
+//go:build namespace
+
+package relay
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"testing"
+	"time"
+)
+
+// patience bounds every wait for something that is to happen.
+const patience = 30 * time.Second
+
+// listen serves each TCP connection to addr in this host by f.
+func (h *host) listen(addr string, f func(*net.TCPConn)) {
+	h.t.Helper()
+	h.do(func() {
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			h.t.Error(err)
+			return
+		}
+		h.t.Cleanup(func() { l.Close() })
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				go func() {
+					defer c.Close()
+					f(c.(*net.TCPConn))
+				}()
+			}
+		}()
+	})
+}
+
+// dial connects to addr from this host.
+func (h *host) dial(network, addr string) (c net.Conn, err error) {
+	h.do(func() { c, err = net.DialTimeout(network, addr, patience) })
+	if err == nil {
+		h.t.Cleanup(func() { c.Close() })
+		err = c.SetDeadline(time.Now().Add(patience))
+	}
+	return c, err
+}
+
+func (h *host) mustDial(network, addr string) net.Conn {
+	h.t.Helper()
+	c, err := h.dial(network, addr)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return c
+}
+
+// sink counts and sums what it gets and answers with that and with the address
+// it came from.
+func sink(c *net.TCPConn) {
+	sum := sha256.New()
+	n, _ := io.Copy(sum, c)
+	host, _, _ := net.SplitHostPort(c.RemoteAddr().String())
+	fmt.Fprintf(c, "%d %x %s", n, sum.Sum(nil), host)
+}
+
+// pour sends size bytes of noise from this host to a sink and checks what it
+// says.
+func (h *host) pour(addr, from string, size int64) error {
+	c, err := h.dial("tcp", addr)
+	if err != nil {
+		return err
+	}
+	noise := rand.NewChaCha8([32]byte{byte(size)})
+	sum := sha256.New()
+	if _, err := io.CopyN(io.MultiWriter(c, sum), noise, size); err != nil {
+		return err
+	}
+	if err := c.(*net.TCPConn).CloseWrite(); err != nil {
+		return err
+	}
+	got, err := io.ReadAll(c)
+	if want := fmt.Sprintf("%d %x %s", size, sum.Sum(nil), from); err == nil && string(got) != want {
+		err = fmt.Errorf("the other end got %q, want %q", got, want)
+	}
+	return err
+}
+
+// echoUDP answers every datagram to addr in this host with the sender's address
+// and the datagram.
+func (h *host) echoUDP(addr string) {
+	h.t.Helper()
+	h.do(func() {
+		c, err := net.ListenPacket("udp", addr)
+		if err != nil {
+			h.t.Error(err)
+			return
+		}
+		h.t.Cleanup(func() { c.Close() })
+		go func() {
+			buf := make([]byte, 1<<16)
+			for {
+				n, from, err := c.ReadFrom(buf)
+				if err != nil {
+					return
+				}
+				_, _ = c.WriteTo(buf[:n], from)
+			}
+		}()
+	})
+}
+
+// askUDP sends a datagram of size bytes and waits for the same to come back.
+func (h *host) askUDP(addr string, size int) error {
+	c, err := h.dial("udp", addr)
+	if err != nil {
+		return err
+	}
+	ask := make([]byte, size)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(ask)
+	if _, err := c.Write(ask); err != nil {
+		return err
+	}
+	buf := make([]byte, 1<<16)
+	n, err := c.Read(buf)
+	if err == nil && string(buf[:n]) != string(ask) {
+		err = fmt.Errorf("%d bytes came back, %d were sent", n, size)
+	}
+	return err
+}
+
+// eventually waits until f says yes.
+func eventually(t testing.TB, what string, f func() bool) {
+	t.Helper()
+	deadline := time.After(patience)
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	for !f() {
+		select {
+		case <-ticker.C:
+		case <-deadline:
+			t.Fatalf("waiting for %s", what)
+		}
+	}
+}
