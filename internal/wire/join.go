@@ -23,6 +23,9 @@ const (
 	PathRenew = PathPrefix + "renew"
 	// PathConnect is the websocket of the tunnel.
 	PathConnect = PathPrefix + "connect"
+	// PathPipe is a websocket whose bytes are one more connection to the
+	// server's listener, for nodes behind a proxy that ends TLS.
+	PathPipe = PathPrefix + "pipe"
 )
 
 const (
