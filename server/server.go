@@ -28,6 +28,7 @@ import (
 	"github.com/kedge-io/kedge/server/nodes"
 	"github.com/kedge-io/kedge/tunnel"
 	"github.com/kedge-io/kedge/tunnel/hub"
+	"github.com/kedge-io/kedge/tunnel/pipe"
 )
 
 // errReplaced is what the tunnel of a replaced machine is told.
@@ -42,7 +43,7 @@ type Report func(component string, err error)
 type Server struct {
 	cfg      Config
 	log      *slog.Logger
-	listener net.Listener
+	listener *pipe.Listener
 	paths    certs.Paths
 	store    *datastore.Store
 	join     *join.Server
@@ -61,9 +62,11 @@ func New(cfg Config, log *slog.Logger, report Report) (*Server, error) {
 	if s.store, err = datastore.New(s.datastoreConfig(report)); err != nil {
 		return nil, err
 	}
-	if s.listener, err = listen(cfg.BindAddress, cfg.Port); err != nil {
+	tcp, err := listen(cfg.BindAddress, cfg.Port)
+	if err != nil {
 		return nil, err
 	}
+	s.listener = pipe.Listen(tcp, log)
 	if err := s.build(report); err != nil {
 		s.Close()
 		return nil, err
@@ -169,7 +172,9 @@ func (s *Server) hubComponent() lifecycle.Component {
 
 // front answers the supervisor's paths and hands the rest to the API.
 func (s *Server) front(api http.Handler) http.Handler {
-	supervisor := s.join.Handler(map[string]http.Handler{wire.PathConnect: s.hub.Handler()})
+	supervisor := s.join.Handler(map[string]http.Handler{
+		wire.PathConnect: s.hub.Handler(), wire.PathPipe: s.listener.Handler(),
+	})
 	api = s.join.RefuseReplaced(api)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if join.Owns(r.URL.Path) {
