@@ -38,6 +38,8 @@ type Link struct {
 	// BytesIn came from the peer and BytesOut went to it, in this session.
 	BytesIn  int64 `json:"bytesIn"`
 	BytesOut int64 `json:"bytesOut"`
+	// Traffic counts the bytes of each class since the daemon started.
+	Traffic map[tunnel.Lane]tunnel.Traffic `json:"traffic,omitempty"`
 	// Packets are those of pods that were relayed.
 	Packets Packets `json:"packets"`
 	// Software is the version that the peer says it runs.
@@ -51,7 +53,7 @@ type Link struct {
 	Lanes []tunnel.LaneStatus `json:"lanes,omitempty"`
 }
 
-// Packets counts packets between pods of different sites in this session.
+// Packets counts packets between pods of different sites.
 type Packets struct {
 	In      int64 `json:"in"`
 	Out     int64 `json:"out"`
