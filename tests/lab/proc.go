@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -147,6 +148,31 @@ func (h *Host) RunInput(ctx context.Context, input []byte, argv ...string) (stdo
 		err = errors.Join(ctx.Err(), err)
 	}
 	return out.String(), errOut.String(), err
+}
+
+// RunPiped runs argv on the host to its end with its standard input and output joined to in and out,
+// for a dialogue with it. When ctx ends first, it is killed.
+func (h *Host) RunPiped(ctx context.Context, in io.Reader, out io.Writer, argv ...string) error {
+	cmd, pidfd, err := h.command(argv)
+	if err != nil {
+		return err
+	}
+	var errOut bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, out, &errOut
+	cmd.WaitDelay = 5 * time.Second
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := h.launch(cmd, pidfd); err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL) })
+	err = cmd.Wait()
+	if !stop() {
+		err = errors.Join(ctx.Err(), err)
+	}
+	if err != nil {
+		err = fmt.Errorf("host %s: %s: %w: %s", h.Name(), strings.Join(argv, " "), err, errOut.String())
+	}
+	return err
 }
 
 // PID is the process id as the machine sees it.

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,6 +36,8 @@ type Options struct {
 	DataDir string
 	// NoJoin leaves the agents to the test.
 	NoJoin bool
+	// URL is what agents are told to join; empty for the server's address.
+	URL string
 	// BeforeStart is called for each host when kedge is installed and not yet started.
 	BeforeStart func(*lab.Host)
 }
@@ -47,6 +50,8 @@ type Cluster struct {
 	// Config is the administrator's, and dials from inside the server's host.
 	Config *rest.Config
 	Client *kubernetes.Clientset
+
+	url string
 }
 
 // New builds the lab, starts the server and joins the agents. It returns when every node is Ready.
@@ -54,7 +59,7 @@ type Cluster struct {
 func New(t testing.TB, topology lab.Topology, o Options) *Cluster {
 	t.Helper()
 	path := Binary(t)
-	c := &Cluster{Lab: lab.New(t, topology)}
+	c := &Cluster{Lab: lab.New(t, topology), url: o.URL}
 	for _, h := range c.Lab.Hosts() {
 		Must(t, Install(h, path))
 		if o.BeforeStart != nil {
@@ -164,7 +169,7 @@ func ended(n *Node) error {
 }
 
 // URL is what agents are told to join.
-func (c *Cluster) URL() string { return "https://" + c.Server.Host.IP() + ":6443" }
+func (c *Cluster) URL() string { return cmp.Or(c.url, "https://"+c.Server.Host.IP()+":6443") }
 
 // Token creates a join token.
 func (c *Cluster) Token(t testing.TB, args ...string) string {

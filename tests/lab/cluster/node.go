@@ -19,6 +19,8 @@ type Node struct {
 	Host *lab.Host
 	// Args is the command line after "kedge". Change it before Start.
 	Args []string
+	// Env is added to the daemon's environment, each NAME=VALUE.
+	Env []string
 
 	proc *lab.Proc
 }
@@ -32,7 +34,7 @@ func (n *Node) Proc() *lab.Proc { return n.proc }
 // Start starts the daemon. Its log is kedge.log.
 func (n *Node) Start() error {
 	var err error
-	n.proc, err = n.Host.Start("kedge", append([]string{binary}, n.Args...)...)
+	n.proc, err = n.Host.StartEnv("kedge", n.Env, append([]string{binary}, n.Args...)...)
 	return err
 }
 
