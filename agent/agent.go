@@ -95,7 +95,7 @@ func (a *Agent) Components(api ...string) ([]lifecycle.Component, error) {
 	}
 	pods, err := network.New(network.Config{
 		NodeName: a.cfg.NodeName, ClusterCIDR: cluster.pods, Kubeconfig: a.id.Files.AgentConfig,
-		ConfDir: a.cfg.Layout.CNIConfig(), StateDir: a.cfg.Layout.CNIState(),
+		ConfDir: a.cfg.Layout.CNIConfig(), StateDir: a.cfg.Layout.CNIState(), NodeIPs: a.cfg.namedIPs(),
 	}, a.log, a.reporter(network.Name))
 	if err != nil {
 		return nil, err
@@ -120,7 +120,7 @@ func (a *Agent) Components(api ...string) ([]lifecycle.Component, error) {
 		pods.Component(rights...),
 		names.Component(rights...),
 	}
-	comps = append(comps, kube.Components(a.kubeConfig(cluster), a.log, a.report, apilb.Name, runtime.ComponentName)...)
+	comps = append(comps, kube.Components(a.kubeConfig(cluster, pods), a.log, a.report, apilb.Name, runtime.ComponentName)...)
 	if a.cfg.Issue != nil {
 		return comps, nil
 	}
@@ -186,9 +186,10 @@ func (a *Agent) runtimeConfig() runtime.Config {
 	return c
 }
 
-func (a *Agent) kubeConfig(cluster stack) kube.Config {
+func (a *Agent) kubeConfig(cluster stack, pods *network.Network) kube.Config {
 	c := kube.Config{
-		Layout: a.cfg.Layout, NodeName: a.cfg.NodeName, ExternalIPs: a.cfg.ExternalIPs,
+		Layout: a.cfg.Layout, NodeName: a.cfg.NodeName, NodeIPs: a.cfg.namedIPs(), ExternalIPs: a.cfg.ExternalIPs,
+		Annotations: pods.Annotations, Reannotate: pods.Reannotate(),
 		NodeLabels: a.cfg.Labels, NodeTaints: a.cfg.Taints,
 		ClientCA: a.id.Files.ClientCA, ServingCert: a.id.Files.KubeletServingCert, ServingKey: a.id.Files.KubeletServingKey,
 		ContainerdSocket: a.cfg.Layout.ContainerdSocket(),
@@ -201,9 +202,6 @@ func (a *Agent) kubeConfig(cluster stack) kube.Config {
 			SystemdCgroup: a.facts.SystemdCgroup(),
 			OOMScoreFixed: !a.facts.SysResource,
 		},
-	}
-	if a.cfg.NodeIPsGiven {
-		c.NodeIPs = a.cfg.NodeIPs
 	}
 	for _, f := range a.facts.Adaptations() {
 		c.Host.Conditions = append(c.Host.Conditions, kube.Condition{Type: f.Name, Message: f.Message})

@@ -59,6 +59,14 @@ type Config struct {
 	Built   time.Time
 }
 
+// namedIPs are the node's addresses if a person named them.
+func (c Config) namedIPs() []netip.Addr {
+	if c.NodeIPsGiven {
+		return c.NodeIPs
+	}
+	return nil
+}
+
 // Validate reports all problems that can be told without touching the host,
 // joined.
 func (c Config) Validate() error {

@@ -8,9 +8,12 @@ import (
 	"io/fs"
 	"log/slog"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"path/filepath"
-	"reflect"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -22,6 +25,7 @@ import (
 
 	"github.com/kedge-io/kedge/internal/fsx"
 	"github.com/kedge-io/kedge/internal/lifecycle"
+	"github.com/kedge-io/kedge/internal/wire"
 )
 
 // Name is the component's name.
@@ -39,6 +43,10 @@ type Network struct {
 	log    *slog.Logger
 	report func(error)
 	client func() (kubernetes.Interface, error)
+
+	reannotate chan struct{}
+	mu         sync.Mutex
+	site       []netip.Addr // guarded by mu
 }
 
 // New makes the pod network of a node. Report, which may be nil, is told of
@@ -50,7 +58,7 @@ func New(cfg Config, log *slog.Logger, report func(error)) (*Network, error) {
 	if report == nil {
 		report = func(error) {}
 	}
-	n := &Network{cfg: cfg, log: log.With("component", Name), report: report}
+	n := &Network{cfg: cfg, log: log.With("component", Name), report: report, reannotate: make(chan struct{}, 1)}
 	n.client = n.connect
 	return n, nil
 }
@@ -60,6 +68,43 @@ func New(cfg Config, log *slog.Logger, report func(error)) (*Network, error) {
 // node knew before it was last stopped.
 func (n *Network) Component(needs ...string) lifecycle.Component {
 	return lifecycle.Component{Name: Name, Needs: needs, Run: n.Run}
+}
+
+// Annotations are what nodes of the same site must know of this one, as
+// annotations of its Node. They change when the host gets another address;
+// [Network.Reannotate] tells when.
+func (n *Network) Annotations() map[string]string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.site == nil {
+		return nil // not looked yet
+	}
+	words := make([]string, len(n.site))
+	for i, a := range n.site {
+		words[i] = a.String()
+	}
+	return map[string]string{wire.AnnotationAddresses: strings.Join(words, ",")}
+}
+
+// Reannotate receives something when Annotations has changed.
+func (n *Network) Reannotate() <-chan struct{} { return n.reannotate }
+
+func (n *Network) setSite(site []netip.Addr) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.site != nil && slices.Equal(n.site, site) {
+		return
+	}
+	n.site = append([]netip.Addr{}, site...)
+	notify(n.reannotate)
+}
+
+// notify leaves a note in a channel of capacity one.
+func notify(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
 }
 
 func (n *Network) connect() (kubernetes.Interface, error) {
@@ -78,53 +123,70 @@ func (n *Network) Run(ctx context.Context, ready func()) error {
 	if err != nil {
 		return err
 	}
-	nodes, wake, err := n.watch(ctx, client)
+	wake := make(chan struct{}, 1)
+	nodes, err := n.watch(ctx, client, func() { notify(wake) })
 	if err != nil {
 		return err
 	}
+	stop, err := watchHost(func() { notify(wake) })
+	if err != nil {
+		return err
+	}
+	defer stop()
 	k, last := &kernel{}, n.load()
 	retry, isReady := retryMin, false
 	for {
-		if fresh, ok := nodes(); ok && !reflect.DeepEqual(fresh, last) {
+		if fresh, ok := nodes(); ok && !fresh.equal(last) {
 			last = fresh
 			n.save(last)
 		}
 		wait := lookAfter
-		if last.PodCIDR.IsValid() {
-			err := n.once(ctx, k, last)
-			if ctx.Err() != nil {
-				return nil
-			}
+		err := n.once(ctx, k, last)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil || last.PodCIDR.IsValid() {
 			n.report(err)
-			switch {
-			case err != nil:
-				// Full jitter up to the usual interval.
-				wait = rand.N(retry) + retryMin/2
-				retry = min(2*retry, lookAfter)
-			case !isReady:
-				isReady = true
-				n.log.Info("pod network is up", "podCIDR", last.PodCIDR, "peers", len(last.Peers))
-				ready()
-				fallthrough
-			default:
-				retry = retryMin
-			}
+		}
+		switch {
+		case err != nil:
+			// Full jitter up to the usual interval.
+			wait = rand.N(retry) + retryMin/2
+			retry = min(2*retry, lookAfter)
+		case !isReady && last.PodCIDR.IsValid():
+			isReady = true
+			n.log.Info("pod network is up", "podCIDR", last.PodCIDR, "peers", len(last.Peers))
+			ready()
+			fallthrough
+		default:
+			retry = retryMin
 		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-wake:
+		case <-n.cfg.HostPortsChanged:
 		case <-time.After(wait):
 		}
 	}
 }
 
+// once compares the host with the plan and mends it. Without a pod range only
+// the host's addresses are looked at.
 func (n *Network) once(ctx context.Context, k *kernel, last known) error {
 	facts, err := observe()
 	if err != nil {
 		return err
 	}
+	n.setSite(siteAddresses(n.cfg, facts))
+	if !last.PodCIDR.IsValid() {
+		return nil
+	}
 	facts.PodCIDR, facts.Peers = last.PodCIDR, last.Peers
+	facts.Direct = onLinkPeers(facts)
+	if n.cfg.HostPorts != nil {
+		facts.HostPorts = n.cfg.HostPorts()
+	}
 	plan, err := NewPlan(n.cfg, facts)
 	if err != nil {
 		return err
@@ -132,31 +194,24 @@ func (n *Network) once(ctx context.Context, k *kernel, last known) error {
 	return k.apply(ctx, n.cfg, plan)
 }
 
-// watch starts the informer of nodes. The first result returns what the
-// cluster says once it is known; the second is written to when it changes.
-func (n *Network) watch(ctx context.Context, client kubernetes.Interface) (func() (known, bool), <-chan struct{}, error) {
+// watch starts the informer of nodes, which calls changed. The result returns
+// what the cluster says once it is known.
+func (n *Network) watch(ctx context.Context, client kubernetes.Interface, changed func()) (func() (known, bool), error) {
 	factory := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(slim))
 	informer := factory.Core().V1().Nodes().Informer()
-	wake := make(chan struct{}, 1)
-	changed := func() {
-		select {
-		case wake <- struct{}{}:
-		default:
-		}
-	}
 	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc: func(any) { changed() },
 		UpdateFunc: func(before, after any) {
 			a, okA := before.(*corev1.Node)
 			b, okB := after.(*corev1.Node)
-			if !okA || !okB || peerOf(a) != peerOf(b) {
+			if !okA || !okB || !peerOf(a).equal(peerOf(b)) {
 				changed()
 			}
 		},
 		DeleteFunc: func(any) { changed() },
 	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("watching nodes: %w", err)
+		return nil, fmt.Errorf("watching nodes: %w", err)
 	}
 	lister := factory.Core().V1().Nodes().Lister()
 	factory.Start(ctx.Done())
@@ -169,7 +224,7 @@ func (n *Network) watch(ctx context.Context, client kubernetes.Interface) (func(
 		// A node whose object is gone or has no range keeps the network that
 		// its pods use.
 		return k, err == nil && k.PodCIDR.IsValid()
-	}, wake, nil
+	}, nil
 }
 
 func (n *Network) stateFile() string { return filepath.Join(n.cfg.StateDir, "network.json") }

@@ -18,17 +18,33 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
+
+	"github.com/kedge-io/kedge/internal/wire"
 )
 
 func nodeObject(name, cidr, address string) *corev1.Node {
 	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	n.Spec.PodCIDR = cidr
-	n.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: address}}
+	n.Annotations = map[string]string{wire.AnnotationAddresses: address}
 	return n
 }
 
 // startOn runs the component on a host; the result ends it.
 func startOn(n *node, client kubernetes.Interface) (ready <-chan struct{}, reports <-chan error, stop func()) {
+	n.t.Helper()
+	c := startedComponent(n, client)
+	return c.ready, c.reports, c.stop
+}
+
+// started is a component that runs.
+type started struct {
+	*Network
+	ready   <-chan struct{}
+	reports <-chan error
+	stop    func()
+}
+
+func startedComponent(n *node, client kubernetes.Interface) started {
 	n.t.Helper()
 	reported := make(chan error, 1000)
 	c, err := New(n.cfg, slog.New(slog.DiscardHandler), func(err error) { reported <- err })
@@ -39,12 +55,12 @@ func startOn(n *node, client kubernetes.Interface) (ready <-chan struct{}, repor
 	ctx, cancel := context.WithCancel(context.Background())
 	up, ended := make(chan struct{}), make(chan error, 1)
 	go n.do(func() { ended <- c.Run(ctx, func() { close(up) }) })
-	return up, reported, func() {
+	return started{c, up, reported, func() {
 		cancel()
 		if err := <-ended; err != nil {
 			n.t.Errorf("the component ended with %v", err)
 		}
-	}
+	}}
 }
 
 func await(t *testing.T, what string, c <-chan struct{}) {

@@ -18,6 +18,13 @@ type Config struct {
 	Kubeconfig string
 	// ConfDir is where 10-kedge.conflist is written.
 	ConfDir string
+	// NodeIPs are the addresses that a person gave to the node.
+	NodeIPs []netip.Addr
+	// HostPorts returns the ports of pods in the host's network, which other
+	// nodes may reach over the relay; nil for none. It is called again when
+	// something is received from HostPortsChanged.
+	HostPorts        func() []HostPort
+	HostPortsChanged <-chan struct{}
 	// StateDir keeps pod addresses and the last known state over restarts. It
 	// must be on a disk that outlives a reboot.
 	StateDir string

@@ -89,8 +89,8 @@ func check(t *testing.T, err error) {
 	}
 }
 
-// wire joins two hosts by a veth; the names are those of the ends.
-func wire(a *host, nameA string, b *host, nameB string) {
+// cable joins two hosts by a veth; the names are those of the ends.
+func cable(a *host, nameA string, b *host, nameB string) {
 	a.t.Helper()
 	a.do(func() {
 		attrs := netlink.NewLinkAttrs()
@@ -104,7 +104,7 @@ func wire(a *host, nameA string, b *host, nameB string) {
 // addPod hangs a namespace on the bridge as the CNI plugin does.
 func (h *host) addPod(name, addr, gateway string) *host {
 	pod := newHost(h.t)
-	wire(h, "veth"+name, pod, "eth0")
+	cable(h, "veth"+name, pod, "eth0")
 	h.run("ip link set veth" + name + " master kedge0")
 	h.run(portFlags("veth" + name))
 	pod.run("ip addr add " + addr + "/24 dev eth0; ip route add default via " + gateway)
@@ -158,6 +158,59 @@ func (h *host) ask(addr string) (got string) {
 	return got
 }
 
+// echo serves TCP at addr, sending back what it gets; the result ends it.
+func (h *host) echo(addr string) (stop func()) {
+	stop = func() {}
+	h.do(func() {
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			h.t.Error(err)
+			return
+		}
+		stop = func() { l.Close() }
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				go func() {
+					_, _ = io.Copy(c, c)
+					c.Close()
+				}()
+			}
+		}()
+	})
+	return stop
+}
+
+// talk opens a connection to an echo; the result sends a text and returns what
+// came back.
+func (h *host) talk(addr string) func(text string) string {
+	var c net.Conn
+	h.do(func() {
+		var err error
+		if c, err = net.DialTimeout("tcp", addr, 10*time.Second); err != nil {
+			h.t.Error(err)
+		}
+	})
+	if c == nil {
+		return func(string) string { return "" }
+	}
+	h.t.Cleanup(func() { c.Close() })
+	return func(text string) string {
+		_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+		if _, err := io.WriteString(c, text); err != nil {
+			return err.Error()
+		}
+		got := make([]byte, len(text))
+		if _, err := io.ReadFull(c, got); err != nil {
+			return err.Error()
+		}
+		return string(got)
+	}
+}
+
 // node is a host with a pod network.
 type node struct {
 	*host
@@ -180,7 +233,10 @@ func (n *node) apply(f Facts) {
 			n.t.Error(err)
 			return
 		}
-		f.Uplinks, f.MTU, f.BridgeFilter = host.Uplinks, host.MTU, host.BridgeFilter
+		f.Uplinks, f.MTU, f.BridgeFilter, f.Relay = host.Uplinks, host.MTU, host.BridgeFilter, host.Relay
+		if f.Direct == nil {
+			f.Direct = onLinkPeers(f)
+		}
 		plan, err := NewPlan(n.cfg, f)
 		if err != nil {
 			n.t.Error(err)

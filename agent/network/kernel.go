@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -30,6 +32,9 @@ type kernel struct {
 func (k *kernel) apply(ctx context.Context, cfg Config, p Plan) error {
 	err := ensureBridge(p.Bridge)
 	if err != nil {
+		return err
+	}
+	if err := ensureRelayMTU(p.RelayMTU); err != nil {
 		return err
 	}
 	for _, s := range p.Sysctls {
@@ -109,7 +114,10 @@ func observe() (Facts, error) {
 	for _, link := range links {
 		attrs := link.Attrs()
 		byIndex[attrs.Index] = link
-		if attrs.Name == "lo" || attrs.Name == BridgeName {
+		if attrs.Name == RelayName {
+			f.Relay = attrs.Flags&net.FlagUp != 0
+		}
+		if attrs.Name == "lo" || attrs.Name == BridgeName || attrs.Name == RelayName {
 			continue
 		}
 		addrs, err := netlink.AddrList(link, netlink.FAMILY_V4)
@@ -128,24 +136,32 @@ func observe() (Facts, error) {
 	}
 	filter, err := os.ReadFile("/proc/sys/net/bridge/bridge-nf-call-iptables")
 	f.BridgeFilter = err == nil && strings.TrimSpace(string(filter)) == "1"
-	f.MTU, err = defaultRouteMTU(byIndex)
+	f.Default, f.MTU, err = defaultRoute(byIndex)
 	return f, err
 }
 
-// defaultRouteMTU is the smallest MTU among the devices of the default routes.
-func defaultRouteMTU(links map[int]netlink.Link) (int, error) {
+// defaultRoute returns the device of the preferred default route and the
+// smallest MTU among those of all default routes.
+func defaultRoute(links map[int]netlink.Link) (name string, mtu int, err error) {
 	routes, err := netlink.RouteList(nil, netlink.FAMILY_V4)
 	if err != nil {
-		return 0, fmt.Errorf("listing the host's routes: %w", err)
+		return "", 0, fmt.Errorf("listing the host's routes: %w", err)
 	}
-	mtu := 0
+	metric := math.MaxInt
 	for _, r := range routes {
 		if dst, ok := prefixOf(r.Dst); ok && dst != netip.PrefixFrom(netip.IPv4Unspecified(), 0) {
 			continue
 		}
-		if link := links[r.LinkIndex]; link != nil && (mtu == 0 || link.Attrs().MTU < mtu) {
+		link := links[r.LinkIndex]
+		if link == nil {
+			continue
+		}
+		if mtu == 0 || link.Attrs().MTU < mtu {
 			mtu = link.Attrs().MTU
 		}
+		if r.Priority < metric {
+			name, metric = link.Attrs().Name, r.Priority
+		}
 	}
-	return mtu, nil
+	return name, mtu, nil
 }

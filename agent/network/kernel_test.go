@@ -23,8 +23,8 @@ func newSite(t *testing.T) *site {
 		t.FailNow()
 	}
 	s.outside.run("ip link add lan type bridge; ip link set lan up; ip addr add 192.0.2.254/24 dev lan")
-	wire(s.outside, "to-a", s.a.host, "eth0")
-	wire(s.outside, "to-b", s.b.host, "eth0")
+	cable(s.outside, "to-a", s.a.host, "eth0")
+	cable(s.outside, "to-b", s.b.host, "eth0")
 	s.outside.run("ip link set to-a master lan; ip link set to-b master lan")
 	s.a.run("ip addr add 192.0.2.1/24 dev eth0; ip route add default via 192.0.2.254")
 	s.b.run("ip addr add 192.0.2.2/24 dev eth0; ip route add default via 192.0.2.254")
@@ -52,7 +52,7 @@ func TestPodsReachEveryKindOfPeerWithTheRightAddress(t *testing.T) {
 	pod1 := s.a.addPod("1", "10.42.0.5", "10.42.0.1")
 	pod2 := s.a.addPod("2", "10.42.0.6", "10.42.0.1")
 	pod3 := s.b.addPod("3", "10.42.1.5", "10.42.1.1")
-	for _, h := range []*host{pod1, pod2, pod3, s.outside, s.a.host} {
+	for _, h := range []*host{pod1, pod2, pod3, s.outside, s.a.host, s.b.host} {
 		h.answer(":80")
 	}
 	want(t, "pod to outside", pod1.ask("192.0.2.254:80"), "192.0.2.1")
@@ -61,7 +61,8 @@ func TestPodsReachEveryKindOfPeerWithTheRightAddress(t *testing.T) {
 	want(t, "pod to pod of its node", pod1.ask("10.42.0.6:80"), "10.42.0.5")
 	want(t, "pod to its host", pod1.ask("192.0.2.1:80"), "10.42.0.5")
 	want(t, "host to its pod", s.a.ask("10.42.0.5:80"), "10.42.0.1")
-	want(t, "host to pod of another node", s.a.ask("10.42.1.5:80"), "192.0.2.1")
+	want(t, "host to pod of another node", s.a.ask("10.42.1.5:80"), "10.42.0.1")
+	want(t, "pod to another node", pod1.ask("10.42.1.1:80"), "10.42.0.5")
 	if got := pod1.ask("10.42.2.5:80"); !strings.Contains(got, "no route to host") {
 		t.Errorf("pod to a node of another site: %q, want no route to host rather than a leak by the default route", got)
 	}

@@ -60,6 +60,28 @@ func ensureBridge(want Bridge) error {
 	return ensurePorts(link, want.Isolated)
 }
 
+// ensureRelayMTU gives the relay's device, if it is still there, its MTU; 0
+// changes nothing.
+func ensureRelayMTU(mtu int) error {
+	if mtu == 0 {
+		return nil
+	}
+	link, err := netlink.LinkByName(RelayName)
+	if errors.As(err, &netlink.LinkNotFoundError{}) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("looking for %s: %w", RelayName, err)
+	}
+	if link.Attrs().MTU == mtu {
+		return nil
+	}
+	if err := netlink.LinkSetMTU(link, mtu); err != nil {
+		return fmt.Errorf("setting the MTU of %s to %d: %w", RelayName, mtu, err)
+	}
+	return nil
+}
+
 // ensurePorts gives the links of running pods the flags that the CNI plugin
 // gives to new ones.
 func ensurePorts(bridge netlink.Link, isolated bool) error {

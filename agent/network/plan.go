@@ -12,6 +12,9 @@ import (
 const (
 	// BridgeName is the link that all pods of the node hang on.
 	BridgeName = "kedge0"
+	// RelayName is the device whose packets travel over the link to the server.
+	// Another component makes it; it may come and go.
+	RelayName = "kedge-relay"
 	// RouteProtocol marks the routes of this package (rtm_protocol, "k" in
 	// ASCII; unassigned in the kernel's rtnetlink.h and in iproute2's
 	// rt_protos).
@@ -19,6 +22,8 @@ const (
 
 	// A person's own route to the same range has a lower metric and wins.
 	peerMetric = 107
+	// Peers that are not reached directly, and nodes that are not known yet.
+	relayMetric = 1 << 20
 	// Last of all routes to the cluster's range.
 	guardMetric = 1 << 30
 
@@ -28,13 +33,16 @@ const (
 // Plan is the whole wanted state of the pod network, free of I/O. Its String is
 // stable and complete.
 type Plan struct {
-	Bridge   Bridge
+	Bridge Bridge
+	// RelayMTU is the wanted MTU of the relay's device in bytes, 0 when there is
+	// none. It is that of the bridge: a pod's packet fits whichever way it takes.
+	RelayMTU int
 	Sysctls  []Sysctl
 	Ruleset  string // text between the braces of table inet kedge-net
 	Forward  netip.Prefix
 	Routes   []Route
 	Conflist []byte
-	// Relayed names the peers that share no subnet with this node.
+	// Relayed names the peers that are reached over the relay only.
 	Relayed []string
 }
 
@@ -53,19 +61,25 @@ type Bridge struct {
 type Sysctl struct{ Path, Value string }
 
 // Route is one route of protocol RouteProtocol in the main table. Without a
-// gateway it answers "unreachable".
+// link it answers "unreachable", without a gateway the link is all it needs.
 type Route struct {
 	Destination netip.Prefix
 	Gateway     netip.Addr
 	Link        string
-	Metric      int
+	// Source is the address that the host itself uses on this route.
+	Source netip.Addr
+	Metric int
 }
 
 func (r Route) String() string {
-	if !r.Gateway.IsValid() {
+	switch {
+	case r.Link == "":
 		return fmt.Sprintf("unreachable %s metric %d", r.Destination, r.Metric)
+	case !r.Gateway.IsValid():
+		return fmt.Sprintf("%s dev %s src %s metric %d", r.Destination, r.Link, r.Source, r.Metric)
+	default:
+		return fmt.Sprintf("%s via %s dev %s src %s metric %d", r.Destination, r.Gateway, r.Link, r.Source, r.Metric)
 	}
-	return fmt.Sprintf("%s via %s dev %s metric %d", r.Destination, r.Gateway, r.Link, r.Metric)
 }
 
 // NewPlan computes the wanted state. It fails when the node's pod range is no
@@ -94,10 +108,17 @@ func NewPlan(cfg Config, f Facts) (Plan, error) {
 			{"net/ipv4/ip_forward", "1"},
 			{"net/ipv4/conf/" + BridgeName + "/proxy_arp_pvlan", digit(!f.BridgeFilter)},
 		},
-		Ruleset: ruleset(pods, cfg.ClusterCIDR.Masked()),
+		Ruleset: ruleset(pods, cfg.ClusterCIDR.Masked(), f.HostPorts),
 		Forward: cfg.ClusterCIDR.Masked(),
 	}
-	p.Routes, p.Relayed = routes(cfg.ClusterCIDR.Masked(), f)
+	if f.Relay {
+		p.RelayMTU = mtu
+		// Loose: while a path changes, packets of a peer come in over the relay
+		// although the route to it is direct. The kernel takes the higher of this
+		// and conf/all, so 2 wins over a strict 1 of the host.
+		p.Sysctls = append(p.Sysctls, Sysctl{"net/ipv4/conf/" + RelayName + "/rp_filter", "2"})
+	}
+	p.Routes, p.Relayed = routes(cfg.ClusterCIDR.Masked(), gateway, f)
 	var err error
 	p.Conflist, err = conflist(cfg, pods, p.Bridge)
 	return p, err
@@ -110,17 +131,22 @@ func digit(on bool) string {
 	return "0"
 }
 
-func routes(cluster netip.Prefix, f Facts) (routes []Route, relayed []string) {
+// routes returns the routes to other nodes. The host's own packets have its
+// cluster address, which is the same whichever way they take.
+func routes(cluster netip.Prefix, own netip.Addr, f Facts) (routes []Route, relayed []string) {
 	for _, peer := range f.Peers {
 		if !peer.PodCIDR.IsValid() || !peer.PodCIDR.Addr().Is4() || !cluster.Contains(peer.PodCIDR.Addr()) || peer.PodCIDR.Overlaps(f.PodCIDR) {
 			continue
 		}
-		link, ok := onLink(f.Uplinks, peer.Address)
+		path, ok := f.Direct[peer.Name]
 		if !ok {
 			relayed = append(relayed, peer.Name)
 			continue
 		}
-		routes = append(routes, Route{Destination: peer.PodCIDR.Masked(), Gateway: peer.Address, Link: link, Metric: peerMetric})
+		routes = append(routes, Route{Destination: peer.PodCIDR.Masked(), Gateway: path.Gateway, Link: path.Link, Source: own, Metric: peerMetric})
+	}
+	if f.Relay {
+		routes = append(routes, Route{Destination: cluster, Link: RelayName, Source: own, Metric: relayMetric})
 	}
 	routes = append(routes, Route{Destination: cluster, Metric: guardMetric})
 	slices.SortFunc(routes, func(a, b Route) int { return strings.Compare(a.String(), b.String()) })
@@ -136,6 +162,9 @@ func routes(cluster netip.Prefix, f Facts) (routes []Route, relayed []string) {
 func (p Plan) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "link %s type bridge address %s mtu %d inet %s isolated %t\n", p.Bridge.Name, p.Bridge.MAC, p.Bridge.MTU, p.Bridge.Address, p.Bridge.Isolated)
+	if p.RelayMTU > 0 {
+		fmt.Fprintf(&b, "link %s mtu %d\n", RelayName, p.RelayMTU)
+	}
 	for _, s := range p.Sysctls {
 		fmt.Fprintf(&b, "sysctl %s = %s\n", s.Path, s.Value)
 	}

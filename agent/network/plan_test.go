@@ -1,7 +1,10 @@
 package network
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"flag"
+	"fmt"
 	"net/netip"
 	"os"
 	"strings"
@@ -9,6 +12,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kedge-io/kedge/internal/wire"
 )
 
 var update = flag.Bool("update", false, "write golden files anew")
@@ -20,9 +25,15 @@ func testConfig() Config {
 	}
 }
 
-func peer(name, pods, address string) Peer {
-	return Peer{Name: name, PodCIDR: netip.MustParsePrefix(pods), Address: netip.MustParseAddr(address)}
+func peer(name, pods string, addresses ...string) Peer {
+	p := Peer{Name: name, PodCIDR: netip.MustParsePrefix(pods)}
+	for _, a := range addresses {
+		p.Addresses = append(p.Addresses, netip.MustParseAddr(a))
+	}
+	return p
 }
+
+func path(link, gateway string) Path { return Path{Gateway: netip.MustParseAddr(gateway), Link: link} }
 
 func uplink(name string, addrs ...string) Uplink {
 	u := Uplink{Name: name}
@@ -37,13 +48,17 @@ func TestPlanIsAsInTheGoldenFile(t *testing.T) {
 		"alone": {PodCIDR: netip.MustParsePrefix("10.42.0.0/24")},
 		"peers": {
 			PodCIDR: netip.MustParsePrefix("10.42.1.0/24"),
-			MTU:     1400, BridgeFilter: true,
-			Uplinks: []Uplink{uplink("eth0", "192.0.2.1/24"), uplink("lan0", "198.51.100.7/28", "192.0.2.65/26")},
+			MTU:     1400, BridgeFilter: true, Relay: true,
+			Direct: map[string]Path{
+				"same-site": path("eth0", "192.0.2.2"), "own-range": path("eth0", "192.0.2.9"),
+				"foreign-range": path("eth0", "192.0.2.9"), "same-range": path("eth0", "192.0.2.10"),
+				"not-a-peer": path("eth0", "192.0.2.11"),
+			},
+			HostPorts: []HostPort{{"udp", 53}, {"tcp", 9100}, {"tcp", 80}, {"tcp", 9100}, {"icmp", 1}, {"tcp", 0}},
 			Peers: []Peer{
-				peer("same-subnet", "10.42.3.0/24", "192.0.2.2"),
-				peer("narrower-subnet", "10.42.2.0/24", "192.0.2.66"),
-				peer("elsewhere", "10.42.4.0/24", "203.0.113.1"),
-				peer("own-address", "10.42.5.0/24", "192.0.2.1"),
+				peer("same-site", "10.42.3.0/24", "192.0.2.2"),
+				peer("same-range", "10.42.3.0/24", "192.0.2.10"),
+				peer("elsewhere", "10.42.4.0/24", "192.0.2.2"),
 				peer("own-range", "10.42.1.0/24", "192.0.2.9"),
 				peer("foreign-range", "10.99.1.0/24", "192.0.2.9"),
 			},
@@ -102,12 +117,14 @@ func TestConfigNamesEveryProblem(t *testing.T) {
 }
 
 func TestNodesBecomePeers(t *testing.T) {
-	node := func(name, cidr string, addrs ...string) *corev1.Node {
+	node := func(name, cidr, site string, external ...string) *corev1.Node {
 		n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"x": "y"}}}
+		n.Annotations = map[string]string{wire.AnnotationAddresses: site, wire.AnnotationProbeKey: base64.StdEncoding.EncodeToString(make([]byte, 32)), "x": "y"}
 		n.Spec.PodCIDR, n.Spec.PodCIDRs = cidr, []string{cidr}
 		n.Status.Images = []corev1.ContainerImage{{SizeBytes: 1}}
-		for _, a := range addrs {
-			n.Status.Addresses = append(n.Status.Addresses, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: a})
+		n.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "10.42.9.1"}}
+		for _, a := range external {
+			n.Status.Addresses = append(n.Status.Addresses, corev1.NodeAddress{Type: corev1.NodeExternalIP, Address: a})
 		}
 		slimmed, err := slim(n)
 		if err != nil {
@@ -115,19 +132,60 @@ func TestNodesBecomePeers(t *testing.T) {
 		}
 		return slimmed.(*corev1.Node)
 	}
-	if n := node("n", "10.42.0.0/24"); n.Labels != nil || n.Status.Images != nil {
+	if n := node("n", "10.42.0.0/24", ""); n.Labels != nil || n.Status.Images != nil || n.Annotations["x"] != "" {
 		t.Error("the cache keeps more of a node than it needs")
 	}
 	got := knownFrom("a", []*corev1.Node{
-		node("c", "10.42.2.0/24", "fd00::1", "192.0.2.3"),
+		node("c", "10.42.2.0/24", "fd00::1, 192.0.2.3,garbage,192.0.2.3", "203.0.113.3"),
 		node("a", "10.42.0.0/24", "192.0.2.1"),
 		node("b", "10.42.1.0/24", "192.0.2.2"),
 		node("without-range", "", "192.0.2.4"),
-		node("without-address", "10.42.5.0/24"),
+		node("without-address", "10.42.5.0/24", ""),
 	})
-	if got.PodCIDR != netip.MustParsePrefix("10.42.0.0/24") || len(got.Peers) != 2 ||
-		got.Peers[0] != peer("b", "10.42.1.0/24", "192.0.2.2") || got.Peers[1] != peer("c", "10.42.2.0/24", "192.0.2.3") {
+	want := known{PodCIDR: netip.MustParsePrefix("10.42.0.0/24"), Peers: []Peer{
+		peer("b", "10.42.1.0/24", "192.0.2.2"), peer("c", "10.42.2.0/24", "192.0.2.3", "203.0.113.3"), peer("without-address", "10.42.5.0/24"),
+	}}
+	for i := range want.Peers {
+		want.Peers[i].ProbeKey = make([]byte, 32)
+	}
+	if !got.equal(want) {
 		t.Errorf("got %+v", got)
+	}
+	text, err := json.Marshal(got)
+	var kept known
+	if err == nil {
+		err = json.Unmarshal(text, &kept)
+	}
+	if err != nil || !kept.equal(want) {
+		t.Errorf("kept on disk: %+v, %v", kept, err)
+	}
+}
+
+func TestManyAddressesOfANodeAreCutOff(t *testing.T) {
+	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n"}}
+	n.Annotations = map[string]string{wire.AnnotationAddresses: strings.Repeat("192.0.2.1,", 1000)}
+	for i := range 100 {
+		n.Status.Addresses = append(n.Status.Addresses, corev1.NodeAddress{Type: corev1.NodeExternalIP, Address: fmt.Sprintf("198.51.100.%d", i)})
+	}
+	if got := peerOf(n); len(got.Addresses) != maxAddresses {
+		t.Errorf("%d addresses", len(got.Addresses))
+	}
+}
+
+func TestAddressesOfTheSiteBeginWithTheMostUseful(t *testing.T) {
+	cfg := testConfig()
+	facts := Facts{Default: "wwan0", Uplinks: []Uplink{
+		uplink("eth1", "192.168.7.1/24", "169.254.1.1/16"), uplink("cni0", "10.42.9.1/24"), uplink("wwan0", "100.64.0.9/30"),
+	}}
+	if got := fmt.Sprint(siteAddresses(cfg, facts)); got != "[100.64.0.9 192.168.7.1]" {
+		t.Error(got)
+	}
+	cfg.NodeIPs = []netip.Addr{netip.MustParseAddr("192.168.7.1"), netip.MustParseAddr("fd00::1")}
+	if got := fmt.Sprint(siteAddresses(cfg, facts)); got != "[192.168.7.1 100.64.0.9]" {
+		t.Error(got)
+	}
+	if got := siteAddresses(testConfig(), Facts{}); len(got) != 0 {
+		t.Error(got)
 	}
 }
 

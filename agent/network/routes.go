@@ -49,7 +49,7 @@ func ensureRoutes(want []Route) error {
 
 func kernelRoute(r Route) (netlink.Route, error) {
 	route := netlink.Route{Dst: ipNet(r.Destination), Protocol: RouteProtocol, Priority: r.Metric, Table: unix.RT_TABLE_MAIN, Family: netlink.FAMILY_V4}
-	if !r.Gateway.IsValid() {
+	if r.Link == "" {
 		route.Type = unix.RTN_UNREACHABLE
 		return route, nil
 	}
@@ -57,7 +57,12 @@ func kernelRoute(r Route) (netlink.Route, error) {
 	if err != nil {
 		return route, fmt.Errorf("looking for the link of route %s: %w", r, err)
 	}
-	route.Type, route.Gw, route.LinkIndex = unix.RTN_UNICAST, r.Gateway.AsSlice(), link.Attrs().Index
+	route.Type, route.LinkIndex, route.Src = unix.RTN_UNICAST, link.Attrs().Index, r.Source.AsSlice()
+	if r.Gateway.IsValid() {
+		route.Gw = r.Gateway.AsSlice()
+	} else {
+		route.Scope = netlink.SCOPE_LINK
+	}
 	return route, nil
 }
 
@@ -75,7 +80,7 @@ func routeKey(r netlink.Route) string {
 	if r.Type == unix.RTN_UNREACHABLE {
 		link = 0
 	}
-	return fmt.Sprintf("%v %v %d %d %d", r.Dst, r.Gw, link, r.Priority, r.Type)
+	return fmt.Sprintf("%v %v %v %d %d %d", r.Dst, r.Gw, r.Src, link, r.Priority, r.Type)
 }
 
 func removeRoutes() error {
