@@ -64,6 +64,8 @@ type Table struct {
 	ranges map[netip.Prefix]tunnel.NodeName
 	bits   []int // lengths of the prefixes in ranges, longest first
 	claims map[netip.Addr][]tunnel.NodeName
+	// changed is closed at the next change; nil while nobody waits.
+	changed chan struct{}
 }
 
 // NewTable returns an empty table. cluster is the pod range of the whole
@@ -100,7 +102,13 @@ func (t *Table) Delete(name tunnel.NodeName) {
 
 // dirty drops what is derived; the next Find derives it anew, so that the
 // first list of a thousand nodes is not sorted a thousand times.
-func (t *Table) dirty() { t.ranges, t.claims, t.bits = nil, nil, nil }
+func (t *Table) dirty() {
+	t.ranges, t.claims, t.bits = nil, nil, nil
+	if t.changed != nil {
+		close(t.changed)
+		t.changed = nil
+	}
+}
 
 // Find returns the node that addr belongs to; empty if it is not an address of
 // the cluster. The error is an *AmbiguousError or an *UnknownPodError.
