@@ -9,12 +9,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/kedge-io/kedge/internal/pki"
 	"github.com/kedge-io/kedge/internal/wire"
+	"github.com/kedge-io/kedge/tunnel/pipe"
+	"github.com/kedge-io/kedge/tunnel/transport"
 )
 
 // requestTimeout bounds one exchange, handshake included. Thin links are slow,
@@ -50,9 +54,24 @@ type client struct {
 	date string
 }
 
+// newClient returns a client of the server that tlsConfig verifies, behind
+// whatever proxies.
 func (c *Config) newClient(tlsConfig *tls.Config, now func() time.Time) *client {
+	return c.clientVia(c.dialer(tlsConfig).DialContext, tlsConfig, now)
+}
+
+func (c *Config) dialer(tlsConfig *tls.Config) *pipe.Dialer {
+	return pipe.New(pipe.Config{
+		Server: hostPort(c.Server), TLS: func() (*tls.Config, error) { return tlsConfig, nil },
+		Proxy: c.Proxy, ProxyRoots: c.ProxyRoots,
+	}, slog.New(slog.DiscardHandler))
+}
+
+type dial func(ctx context.Context, network, addr string) (net.Conn, error)
+
+func (c *Config) clientVia(dial dial, tlsConfig *tls.Config, now func() time.Time) *client {
 	transport := &http.Transport{
-		Proxy: c.Proxy, TLSClientConfig: tlsConfig,
+		DialContext: dial, TLSClientConfig: tlsConfig,
 		TLSHandshakeTimeout: requestTimeout, ResponseHeaderTimeout: requestTimeout,
 		// Each exchange is rare and may use another identity.
 		DisableKeepAlives: true,
@@ -68,9 +87,32 @@ func (c *Config) newClient(tlsConfig *tls.Config, now func() time.Time) *client 
 }
 
 // fetchCA gets the server's authority without trusting anybody, and returns it
-// if its key has the pin, with what the server's clock shows. Nothing about this machine is sent.
+// if its key has the pin, with what the server's clock shows. Nothing about this
+// machine is sent. A proxy that ends TLS may forward the question or may forward
+// nothing but the pipe.
 func (c *Config) fetchCA(ctx context.Context, pin wire.Pin, now func() time.Time) (ca *x509.Certificate, date string, err error) {
-	client := c.newClient(&tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true}, now)
+	anybody := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true}
+	dialer := c.dialer(anybody)
+	ca, date, err = c.askCA(ctx, dialer.Connect, anybody, pin, now)
+	var wrong *wrongAnswerError
+	if !errors.As(err, &wrong) {
+		return ca, date, err
+	}
+	if ca, date, again := c.askCA(ctx, dialer.Pipe, anybody, pin, now); again == nil {
+		return ca, date, nil
+	}
+	return nil, "", err
+}
+
+// wrongAnswerError tells that somebody answered who is not the server that the
+// token names.
+type wrongAnswerError struct{ err error }
+
+func (w *wrongAnswerError) Error() string { return w.err.Error() }
+func (w *wrongAnswerError) Unwrap() error { return w.err }
+
+func (c *Config) askCA(ctx context.Context, dial dial, anybody *tls.Config, pin wire.Pin, now func() time.Time) (ca *x509.Certificate, date string, err error) {
+	client := c.clientVia(dial, anybody, now)
 	defer client.closer()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, client.base+wire.PathCACerts, nil)
 	if err != nil {
@@ -86,11 +128,11 @@ func (c *Config) fetchCA(ctx context.Context, pin wire.Pin, now func() time.Time
 		return nil, "", fmt.Errorf("read the server's CA: %w", err)
 	}
 	if response.StatusCode != http.StatusOK {
-		return nil, "", fmt.Errorf("%s%s answers %s: is it a kedge server that has started?", client.base, wire.PathCACerts, response.Status)
+		return nil, "", &wrongAnswerError{fmt.Errorf("%s%s answers %s: is it a kedge server that has started?", client.base, wire.PathCACerts, response.Status)}
 	}
 	certs, err := pki.ParseCerts(body)
 	if err != nil {
-		return nil, "", permanent("%s%s answers no certificates (%w): check that --server is a kedge server", client.base, wire.PathCACerts, err)
+		return nil, "", &wrongAnswerError{permanent("%s%s answers no certificates (%w): check that --server is a kedge server", client.base, wire.PathCACerts, err)}
 	}
 	for _, cert := range certs {
 		if cert.IsCA && pki.PinOf(cert) == pin {
@@ -98,7 +140,7 @@ func (c *Config) fetchCA(ctx context.Context, pin wire.Pin, now func() time.Time
 			return cert, date, checkDate(client.now(), date, cert)
 		}
 	}
-	return nil, "", permanent("the server at %s is not the one that made this token: its certificate authority has the key hash %s, the token says %s. Either --server or the token is of another cluster, or somebody sits in between. Nothing was sent. Make a token on that server with: kedge token create", client.base, pki.PinOf(certs[0]), pin)
+	return nil, "", &wrongAnswerError{permanent("the server at %s is not the one that made this token: its certificate authority has the key hash %s, the token says %s. Either --server or the token is of another cluster, or somebody sits in between. Nothing was sent. Make a token on that server with: kedge token create", client.base, pki.PinOf(certs[0]), pin)}
 }
 
 // checkDate finds a wrong clock while it can still be told apart from a wrong
@@ -162,7 +204,12 @@ func (c *client) explain(err error) error {
 	if errors.As(verification.Err, &invalid) && invalid.Reason == x509.Expired {
 		return clockError(c.now(), c.date)
 	}
-	return permanent("the server at %s could not prove that it belongs to the cluster (%w): check --server; if its certificates were changed by hand, restart it", c.base, verification.Err)
+	var status *transport.StatusError
+	if errors.As(err, &status) && status.Code >= http.StatusInternalServerError {
+		// A proxy whose server is away.
+		return fmt.Errorf("%w of %s: %w", errUnanswered, c.base, err)
+	}
+	return permanent("the server at %s could not prove that it belongs to the cluster (%w): check --server; if its certificates were changed by hand, restart it; if a proxy in between ends TLS, let it forward websockets to %s", c.base, err, wire.PathPipe)
 }
 
 func (c *client) refused(response *http.Response, body []byte) error {

@@ -2,12 +2,15 @@ package enroll
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/kedge-io/kedge/internal/paths"
@@ -47,6 +50,8 @@ type Config struct {
 
 	// Proxy chooses an HTTP proxy as in [http.Transport]; nil for none.
 	Proxy func(*http.Request) (*url.URL, error)
+	// ProxyRoots verify an https proxy; nil for the host's.
+	ProxyRoots *x509.CertPool
 	// Report, where set, gets the trouble of a running renewal, and nil when
 	// it is over.
 	Report func(error)
@@ -96,6 +101,15 @@ func checkServer(text string) error {
 		return fmt.Errorf("--server %q must look like https://HOST:6443", text)
 	}
 	return nil
+}
+
+// hostPort is the address to dial for the URL of a server.
+func hostPort(server string) string {
+	u, err := url.Parse(server)
+	if err != nil || u.Port() != "" {
+		return strings.TrimSuffix(strings.TrimPrefix(server, "https://"), "/")
+	}
+	return net.JoinHostPort(u.Hostname(), "443")
 }
 
 func (c Config) endpoint() string {

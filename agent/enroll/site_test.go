@@ -17,6 +17,7 @@ import (
 	"github.com/kedge-io/kedge/internal/paths"
 	"github.com/kedge-io/kedge/internal/pki"
 	"github.com/kedge-io/kedge/internal/wire"
+	"github.com/kedge-io/kedge/tunnel/pipe"
 )
 
 // site is a stand-in for a server: real TLS, real signatures, and an answer
@@ -38,7 +39,11 @@ func newSite(t *testing.T, clock func() time.Time) *site {
 	s := &site{clock: clock}
 	s.ca, s.clients = authority(t, dir, "server", clock()), authority(t, dir, "client", clock())
 	s.pin = pki.PinOf(s.ca.Cert)
-	s.Server = httptest.NewUnstartedServer(s.mux())
+	s.Server = httptest.NewUnstartedServer(nil)
+	pipes := pipe.Listen(s.Listener, slog.New(slog.DiscardHandler))
+	mux := s.mux()
+	mux.Handle("GET "+wire.PathPipe, pipes.Handler())
+	s.Listener, s.Config.Handler = pipes, mux
 	s.TLS = &tls.Config{ClientAuth: tls.RequestClientCert, Certificates: []tls.Certificate{s.serving(t, wire.ServerIdentity)}}
 	s.StartTLS()
 	t.Cleanup(s.Close)
@@ -67,7 +72,7 @@ func (s *site) serving(t *testing.T, name string) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key}
 }
 
-func (s *site) mux() http.Handler {
+func (s *site) mux() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+wire.PathCACerts, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(pki.EncodeCert(s.ca.Cert)) })
 	mux.HandleFunc("POST "+wire.PathPrefix, func(w http.ResponseWriter, r *http.Request) {

@@ -95,12 +95,11 @@ func (d *Dialer) DialContext(ctx context.Context, network, addr string) (net.Con
 	if err != nil {
 		return nil, err
 	}
-	var conn net.Conn
+	dial := d.Connect
 	if piped {
-		conn, err = d.dialPipe(ctx, addr)
-	} else {
-		conn, err = d.connect(ctx, addr)
+		dial = d.Pipe
 	}
+	conn, err := dial(ctx, network, addr)
 	if err != nil {
 		d.forget(addr)
 		return nil, err
@@ -152,7 +151,7 @@ func (d *Dialer) look(ctx context.Context, addr string, w *way) error {
 }
 
 func (d *Dialer) find(ctx context.Context, addr string) (piped bool, err error) {
-	conn, err := d.connect(ctx, addr)
+	conn, err := d.Connect(ctx, "tcp", addr)
 	if err != nil {
 		return false, err
 	}
@@ -161,14 +160,15 @@ func (d *Dialer) find(ctx context.Context, addr string) (piped bool, err error) 
 	if err == nil || !errors.As(err, &impostor) || addr != d.cfg.Server {
 		return false, describe(addr, err)
 	}
-	if conn, err = d.dialPipe(ctx, addr); err != nil {
+	if conn, err = d.Pipe(ctx, "tcp", addr); err != nil {
 		return true, fmt.Errorf("%w, and forwards no websocket to %s: %w", describe(addr, impostor), wire.PathPipe, err)
 	}
 	return true, describe("the far end of "+addr, d.handshake(ctx, conn))
 }
 
-// connect makes the TCP connection, through an HTTP proxy where one is set.
-func (d *Dialer) connect(ctx context.Context, addr string) (net.Conn, error) {
+// Connect makes a TCP connection to whoever answers at addr, through an HTTP
+// proxy where one is set.
+func (d *Dialer) Connect(ctx context.Context, _, addr string) (net.Conn, error) {
 	proxy, err := d.cfg.Proxy(&http.Request{Method: http.MethodConnect, URL: &url.URL{Scheme: "https", Host: addr}})
 	if err != nil {
 		return nil, fmt.Errorf("choose a proxy for %s: %w: check HTTPS_PROXY", addr, err)
@@ -179,15 +179,15 @@ func (d *Dialer) connect(ctx context.Context, addr string) (net.Conn, error) {
 	return race(ctx, d.cfg.Lookup, d.cfg.NetDial, addr)
 }
 
-// dialPipe opens a websocket at addr. Nobody is verified by the TLS around it:
-// that is the proxy's, and whatever its certificate says, the cluster's is
-// what counts, inside.
-func (d *Dialer) dialPipe(ctx context.Context, addr string) (net.Conn, error) {
+// Pipe makes a connection by a websocket at addr, whoever answers there. Nobody
+// is verified by the TLS around it: that is the proxy's, and whatever its
+// certificate says, the cluster's is what counts, inside.
+func (d *Dialer) Pipe(ctx context.Context, _, addr string) (net.Conn, error) {
 	host, _, _ := net.SplitHostPort(addr)
 	u := url.URL{Scheme: "wss", Host: addr, Path: wire.PathPipe}
 	return transport.DialBytes(ctx, transport.BytesConfig{
 		URL: u.String(), TLS: &tls.Config{MinVersion: tls.VersionTLS12, ServerName: host, InsecureSkipVerify: true},
-		NetDial: func(ctx context.Context, _, addr string) (net.Conn, error) { return d.connect(ctx, addr) },
+		NetDial: d.Connect,
 	})
 }
 
