@@ -137,7 +137,8 @@ func (l *Listener) hand(conn *piped) bool {
 	return false
 }
 
-// piped is a connection that came through a websocket.
+// piped is a connection that came through a websocket. It has no NetConn: its
+// place is given back by Close.
 type piped struct {
 	net.Conn
 	gone  func()
@@ -174,9 +175,6 @@ func (p *piped) Close() error {
 func (p *piped) CloseWrite() error {
 	return p.Conn.(interface{ CloseWrite() error }).CloseWrite()
 }
-
-// NetConn returns the connection below, as tls.Conn has it.
-func (p *piped) NetConn() net.Conn { return p.Conn }
 
 // LocalAddr implements net.Conn, and marks the connection as piped.
 func (p *piped) LocalAddr() net.Addr { return localAddr{p.Conn.LocalAddr()} }

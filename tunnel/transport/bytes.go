@@ -14,6 +14,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/kedge-io/kedge/tunnel"
 	"github.com/kedge-io/kedge/tunnel/sock"
 )
 
@@ -27,6 +28,8 @@ const (
 	// bytesPing keeps proxies from closing a quiet connection; 60 s is the usual
 	// limit.
 	bytesPing = 25 * time.Second
+	// bytesSilence is for how long the TCP connection may leave data unanswered.
+	bytesSilence = 20 * time.Second
 	// bytesGoodbye bounds the wait for the closing message to be taken.
 	bytesGoodbye = 250 * time.Millisecond
 )
@@ -110,6 +113,7 @@ type bytesConn struct {
 
 func newBytes(ws *websocket.Conn, ping time.Duration) *bytesConn {
 	ws.SetReadLimit(bytesMessage)
+	sock.Tune(ws.NetConn(), tunnel.LaneBulk, bytesSilence)
 	c := &bytesConn{ws: ws, done: make(chan struct{})}
 	c.read, c.feed = net.Pipe()
 	go c.receive()
@@ -238,9 +242,6 @@ func (c *bytesConn) LocalAddr() net.Addr { return c.ws.LocalAddr() }
 // RemoteAddr implements net.Conn: the other end of the TCP connection, which is
 // a proxy where there is one.
 func (c *bytesConn) RemoteAddr() net.Addr { return c.ws.RemoteAddr() }
-
-// NetConn returns the connection below, as tls.Conn has it.
-func (c *bytesConn) NetConn() net.Conn { return c.ws.NetConn() }
 
 // SetDeadline implements net.Conn.
 func (c *bytesConn) SetDeadline(t time.Time) error {
