@@ -9,6 +9,7 @@ import (
 
 	"github.com/kedge-io/kedge/internal/clusternet"
 	"github.com/kedge-io/kedge/internal/paths"
+	"github.com/kedge-io/kedge/server/metrics"
 )
 
 // DefaultPort is the one port of a server.
@@ -39,6 +40,9 @@ type Config struct {
 	Datastore      Datastore
 	// Disable names packaged manifests to leave out.
 	Disable []string
+	// MetricsResolution is the time between two figures of a node's resource
+	// use.
+	MetricsResolution time.Duration
 
 	APIServerArgs         []string
 	ControllerManagerArgs []string
@@ -65,5 +69,6 @@ func (c Config) Validate(host []netip.Addr) error {
 	if c.KubeconfigMode&^0o777 != 0 {
 		errs = append(errs, fmt.Errorf("--write-kubeconfig-mode %o is not a file mode: use for instance 0600", c.KubeconfigMode))
 	}
+	errs = append(errs, metrics.ValidateResolution(c.MetricsResolution))
 	return errors.Join(errs...)
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/kedge-io/kedge/server/egress"
 	"github.com/kedge-io/kedge/server/join"
 	"github.com/kedge-io/kedge/server/kube"
+	"github.com/kedge-io/kedge/server/metrics"
 	"github.com/kedge-io/kedge/server/nodes"
 	"github.com/kedge-io/kedge/tunnel"
 	"github.com/kedge-io/kedge/tunnel/hub"
@@ -49,6 +50,7 @@ type Server struct {
 	join     *join.Server
 	hub      *hub.Hub
 	egress   *egress.Egress
+	metrics  *metrics.Server // nil if disabled
 	addons   *addons.Manifests
 	built    chan struct{} // closed once the controllers are built
 }
@@ -94,6 +96,9 @@ func (s *Server) build(report Report) error {
 		ClusterCIDR: s.cfg.Net.Pods, Own: append([]netip.Addr{s.cfg.AdvertiseAddress}, s.cfg.NodeIPs...),
 		LocalNode: tunnel.NodeName(s.localNode()), DialNode: s.hub.DialNode,
 	})
+	if err := s.buildMetrics(report); err != nil {
+		return err
+	}
 	s.addons, err = addons.New(addons.Config{
 		Dir: s.cfg.Layout.Manifests(), Disable: s.cfg.Disable, ClusterDNS: s.cfg.Net.DNS,
 		Client: func() (*rest.Config, error) {
@@ -141,12 +146,16 @@ func (s *Server) Components() []lifecycle.Component {
 		ClusterDomain:         s.cfg.Net.Domain,
 		Front:                 s.front,
 		Dial:                  kube.Dial{Kubelet: s.hub.DialKubelet, Cluster: s.egress.Cluster, ControlPlane: s.egress.ControlPlane},
-		Informers:             s.egress.Watch,
+		Informers:             s.watch,
+		APIs:                  s.installAPIs,
 		ControllersBuilt:      func() { close(s.built) },
 		APIServerArgs:         s.cfg.APIServerArgs,
 		ControllerManagerArgs: s.cfg.ControllerManagerArgs,
 		SchedulerArgs:         s.cfg.SchedulerArgs,
 	}, certs.ComponentName, datastore.Name)...)
+	if s.metrics != nil {
+		comps = append(comps, s.metrics.Component(kube.APIServer))
+	}
 	comps = append(comps, s.join.Component(kube.APIServer, addons.Name), s.addons.Component(kube.APIServer))
 	return append(comps, nodes.New(nodes.Config{OwnNode: s.localNode(), Client: s.supervisorClient}, s.log, kube.APIServer))
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/kedge-io/kedge/agent/enroll"
 	"github.com/kedge-io/kedge/internal/config"
 	"github.com/kedge-io/kedge/internal/paths"
+	"github.com/kedge-io/kedge/server/metrics"
 )
 
 // nodeOptions are what server and agent share, as a person writes them.
@@ -65,6 +66,7 @@ type serverOptions struct {
 	kubeconfig, kubeconfigMode         string
 	disableAgent                       bool
 	disable                            []string
+	metricsResolution                  time.Duration
 	datastore, dsCAFile, dsCert, dsKey string
 	apiArgs, controllerArgs, schedArgs []string
 }
@@ -82,6 +84,7 @@ func (o *serverOptions) bind(fs *pflag.FlagSet) {
 	fs.StringVar(&o.kubeconfigMode, "write-kubeconfig-mode", "0600", "file mode of the administrator's kubeconfig")
 	fs.BoolVar(&o.disableAgent, "disable-agent", false, "run the control plane only, no node")
 	fs.StringSliceVar(&o.disable, "disable", nil, "packaged manifest to leave out")
+	fs.DurationVar(&o.metricsResolution, "metrics-resolution", metrics.DefaultResolution, "time between two figures of a node's and its pods' use of CPU and memory (kubectl top, autoscaling)")
 	fs.StringVar(&o.datastore, "datastore-endpoint", "", "external datastore instead of SQLite: a postgres, mysql, nats or etcd URL")
 	fs.StringVar(&o.dsCAFile, "datastore-cafile", "", "authority of the external datastore")
 	fs.StringVar(&o.dsCert, "datastore-certfile", "", "client certificate for the external datastore")
