@@ -47,7 +47,7 @@ var neededControllers = []string{"cpu", "cpuset", "memory", "pids"}
 func (f Facts) Conditions() []Condition {
 	return []Condition{
 		f.cgroupCondition(), f.oomCondition(), f.overlayCondition(), f.bridgeCondition(),
-		f.inotifyCondition(), f.swapCondition(), f.sysctlCondition(), f.uplinkCondition(),
+		f.relayCondition(), f.inotifyCondition(), f.swapCondition(), f.sysctlCondition(), f.uplinkCondition(),
 		f.diskCondition(), f.memoryCondition(),
 	}
 }
@@ -99,6 +99,15 @@ func (f Facts) bridgeCondition() Condition {
 	// The pod network sends what pods of one node say to each other through
 	// the host (agent/network), so it does not need the switch.
 	return Condition{Name: "BridgeNetfilter", Status: OK, Message: "bridged packets bypass the packet filter, pods of one node reach each other through the host"}
+}
+
+func (f Facts) relayCondition() Condition {
+	if f.TUN {
+		return Condition{Name: "PodRelay", Status: OK, Message: "packets can be relayed to pods of other sites"}
+	}
+	return Condition{Name: "PodRelay", Status: Degraded,
+		Message: "there is no /dev/net/tun: pods of this node and of other sites do not reach each other",
+		Remedy:  "load the module tun (modprobe tun), or pass the device into the container"}
 }
 
 func (f Facts) inotifyCondition() Condition {

@@ -69,6 +69,8 @@ func (p Probe) Detect(ctx context.Context, dataDir string) Facts {
 	f.Systemd = err == nil
 	f.SysResource = hasCapability(p.text("proc/self/status"), unix.CAP_SYS_RESOURCE)
 	f.BridgeNetfilter = p.line("proc/sys/net/bridge/bridge-nf-call-iptables") == "1"
+	_, err = fs.Stat(p.Files, "dev/net/tun")
+	f.TUN = err == nil
 	f.InotifyInstances, _ = strconv.Atoi(p.line("proc/sys/fs/inotify/max_user_instances"))
 	f.InotifyWatches, _ = strconv.Atoi(p.line("proc/sys/fs/inotify/max_user_watches"))
 	f.SwapBytes = parseSwaps(p.text("proc/swaps"))

@@ -33,6 +33,8 @@ type Facts struct {
 	IPTables Program `json:"iptables"`
 	// BridgeNetfilter tells whether bridged packets pass the packet filter.
 	BridgeNetfilter bool `json:"bridgeNetfilter"`
+	// TUN tells whether the host has TUN devices.
+	TUN bool `json:"tun"`
 	// InotifyInstances and InotifyWatches are the limits per user.
 	InotifyInstances int `json:"inotifyInstances"`
 	InotifyWatches   int `json:"inotifyWatches"`

@@ -42,6 +42,7 @@ func edge() (Probe, fstest.MapFS) {
 		"proc/meminfo":                                "MemTotal:        1986728 kB\nMemFree: 1 kB\n",
 		"proc/net/route":                              route,
 		"run/systemd/system/x":                        "",
+		"dev/net/tun":                                 "",
 	} {
 		files[name] = &fstest.MapFile{Data: []byte(text)}
 	}
@@ -114,6 +115,7 @@ func TestHostFindings(t *testing.T) {
 		"no capability": {set("proc/self/status", "CapEff:\t000001fffeffffff\n"), "", "OOMScore", Adapted},
 		"no overlay":    {func(p *Probe, _ fstest.MapFS) { p.Overlay = func(string) error { return errors.New("no such device") } }, "", "Snapshotter", Adapted},
 		"no bridge nf":  {del("proc/sys/net/bridge/bridge-nf-call-iptables"), "", "", ""},
+		"no tun":        {del("dev/net/tun"), "", "PodRelay", Degraded},
 		"few inotify":   {set("proc/sys/fs/inotify/max_user_instances", "128\n"), "", "Inotify", Degraded},
 		"swap":          {set("proc/swaps", "Filename Type Size Used Priority\n/dev/dm-1 partition 1048572 0 -2\n"), "", "Swap", Adapted},
 		"sysctl":        {func(p *Probe, _ fstest.MapFS) { p.Writable = func(string) error { return errors.New("read-only") } }, "", "Sysctl", Adapted},

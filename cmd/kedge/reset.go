@@ -15,6 +15,7 @@ import (
 	"github.com/kedge-io/kedge/agent/dns"
 	"github.com/kedge-io/kedge/agent/kube"
 	"github.com/kedge-io/kedge/agent/network"
+	"github.com/kedge-io/kedge/agent/network/tun"
 	"github.com/kedge-io/kedge/agent/runtime"
 	"github.com/kedge-io/kedge/internal/config"
 	"github.com/kedge-io/kedge/internal/paths"
@@ -77,7 +78,7 @@ func reset(ctx context.Context, layout paths.Layout, cgroupRoot, kubeconfig stri
 			errs = append(errs, left)
 		}
 	}
-	errs = append(errs, network.RemoveAll(ctx), dns.RemoveAll(ctx), kube.RemoveAll())
+	errs = append(errs, network.RemoveAll(ctx), tun.Remove(network.RelayName), dns.RemoveAll(ctx), kube.RemoveAll())
 	for _, file := range admin {
 		errs = append(errs, os.Remove(file))
 	}
