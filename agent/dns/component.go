@@ -9,6 +9,7 @@ import (
 
 	miekg "github.com/miekg/dns"
 
+	"github.com/kedge-io/kedge/agent/loaddr"
 	"github.com/kedge-io/kedge/internal/lifecycle"
 )
 
@@ -74,7 +75,7 @@ func (d *DNS) Run(ctx context.Context, ready func()) error {
 	if err != nil {
 		return err
 	}
-	k := &keeper{dns: d, up: up}
+	k := newKeeper(d, up)
 	if err := k.keep(ctx); err != nil {
 		d.report(err)
 	}
@@ -122,15 +123,18 @@ func (d *DNS) probe(ctx context.Context, ready func()) {
 type keeper struct {
 	dns   *DNS
 	up    *upstream
-	rules rules
+	claim loaddr.Claim
+}
+
+func newKeeper(d *DNS, up *upstream) *keeper {
+	return &keeper{dns: d, up: up, claim: claim(d.cfg.Address)}
 }
 
 func (k *keeper) keep(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return nil
 	}
-	addr := k.dns.cfg.Address
-	errs := []error{ensureAddress(addr), k.rules.ensure(ctx, addr)}
+	errs := []error{k.claim.Ensure(ctx)}
 	resolvers, err := k.dns.resolvers.read()
 	errs = append(errs, err)
 	if err == nil || errors.Is(err, errNoResolvers) {

@@ -204,7 +204,7 @@ func TestChangedResolversAreUsed(t *testing.T) {
 	}
 	up := &upstream{}
 	defer up.close()
-	k := &keeper{dns: d, up: up}
+	k := newKeeper(d, up)
 	s, err := listen(t.Context(), cfg.endpoint())
 	if err != nil {
 		t.Fatal(err)
@@ -282,7 +282,7 @@ func TestHostStateIsRepairedAndRemoved(t *testing.T) {
 	}
 	up := &upstream{}
 	defer up.close()
-	k := &keeper{dns: d, up: up}
+	k := newKeeper(d, up)
 	var good string
 	for _, breakage := range []string{"true", "true", "nft delete table inet kedge-dns", "nft flush chain inet kedge-dns output", "ip addr del 10.43.0.10/32 dev lo", "ip addr add 10.43.0.11/32 dev lo label lo:kedge scope host"} {
 		if err := k.keep(t.Context()); err != nil {

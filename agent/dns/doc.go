@@ -16,7 +16,7 @@
 // The address is one of the service range that kube-proxy must not touch. In
 // its nftables mode kube-proxy rejects new connections of the host to service
 // addresses that it does not know; the packets of DNS are therefore exempt from
-// connection tracking, so that they are never "new" (see rules.go).
+// connection tracking, so that they are never "new" (see agent/loaddr).
 //
 // The address and the table stay when the process ends, are adopted at the
 // next start, and [RemoveAll] takes them away without running state. Start
