@@ -36,6 +36,8 @@ type Options struct {
 	DataDir string
 	// NoJoin leaves the agents to the test.
 	NoJoin bool
+	// Bare are hosts that run no kedge.
+	Bare []string
 	// URL is what agents are told to join; empty for the server's address.
 	URL string
 	// BeforeStart is called for each host when kedge is installed and not yet started.
@@ -61,6 +63,9 @@ func New(t testing.TB, topology lab.Topology, o Options) *Cluster {
 	path := Binary(t)
 	c := &Cluster{Lab: lab.New(t, topology), url: o.URL}
 	for _, h := range c.Lab.Hosts() {
+		if slices.Contains(o.Bare, h.Name()) {
+			continue
+		}
 		Must(t, Install(h, path))
 		if o.BeforeStart != nil {
 			o.BeforeStart(h)
@@ -187,8 +192,14 @@ func (c *Cluster) Token(t testing.TB, args ...string) string {
 // Join gives the agent a token and starts it.
 func (c *Cluster) Join(t testing.TB, n *Node) {
 	t.Helper()
+	c.JoinAt(t, n, c.URL())
+}
+
+// JoinAt is Join with another address of the server.
+func (c *Cluster) JoinAt(t testing.TB, n *Node, url string) {
+	t.Helper()
 	Must(t, n.Host.WriteFile(tokenFile, []byte(c.Token(t)+"\n"), 0o600))
-	n.Args = append(n.Args, "--server", c.URL(), "--token-file", tokenFile)
+	n.Args = append(n.Args, "--server", url, "--token-file", tokenFile)
 	Must(t, n.Start())
 }
 
