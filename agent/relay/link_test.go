@@ -18,6 +18,7 @@ import (
 	"github.com/kedge-io/kedge/tunnel"
 	"github.com/kedge-io/kedge/tunnel/mux"
 	"github.com/kedge-io/kedge/tunnel/relay"
+	"github.com/kedge-io/kedge/tunnel/sock"
 )
 
 // hub is a switch whose nodes are behind links, as on a server.
@@ -70,6 +71,8 @@ func (h *hub) connect(t testing.TB, name tunnel.NodeName, from, on *host, addr s
 	if err != nil {
 		t.Fatal(err)
 	}
+	sock.Tune(conn, tunnel.LaneRelay, patience)
+	sock.Tune(accepted, tunnel.LaneRelay, patience)
 	client := tls.Client(conn, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // the test's own certificate
 	server := tls.Server(accepted, h.tls)
 	attached := make(chan error, 1)
