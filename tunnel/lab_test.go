@@ -18,12 +18,15 @@ import (
 	"github.com/kedge-io/kedge/internal/wire"
 	"github.com/kedge-io/kedge/tunnel/access"
 	"github.com/kedge-io/kedge/tunnel/hub"
+	"github.com/kedge-io/kedge/tunnel/mux"
 	"github.com/kedge-io/kedge/tunnel/spoke"
 	"github.com/kedge-io/kedge/tunnel/transport"
 )
 
 // quick makes a dead link known within a second, so that tests need not wait.
 var quick = transport.Config{Ping: 200 * time.Millisecond, Silence: 800 * time.Millisecond}
+
+var quickLanes = mux.Config{Ping: quick.Ping, Silence: quick.Silence, MaxSilence: quick.Silence}
 
 // authority is a pair of CAs as a server has them, with a directory for files.
 type authority struct {
@@ -74,7 +77,7 @@ func startServer(t testing.TB, a *authority, addr string, change func(*hub.Confi
 	t.Helper()
 	cfg := hub.Config{
 		ClientCAs: func() *x509.CertPool { return pki.Pool(a.client.Cert) },
-		Session:   quick, Software: "test",
+		Session:   quick, Lanes: quickLanes, Software: "test",
 	}
 	if change != nil {
 		change(&cfg)
@@ -125,7 +128,7 @@ func nodeConfig(t testing.TB, a *authority, names pki.Names, addr string, rules 
 	cert, key := a.leaf(t, a.client, names)
 	return spoke.Config{
 		Server: "https://" + addr, CAFile: filepath.Join(a.dir, "server-ca.crt"), CertFile: cert, KeyFile: key,
-		Rules: func() access.Rules { return rules }, Session: quick, Software: "test",
+		Rules: func() access.Rules { return rules }, Session: quick, Lanes: quickLanes, Software: "test",
 	}
 }
 

@@ -70,6 +70,7 @@ func TestDialThroughReachesTheNode(t *testing.T) {
 	if rest, err := io.ReadAll(conn); err != nil || len(rest) != 0 {
 		t.Fatalf("after half close: %q, %v", rest, err)
 	}
+	eventually(t, "the stream of the proof to end", func() bool { return srv.hub.Status()[0].Streams == 1 })
 	status := srv.hub.Status()
 	if len(status) != 1 || status[0].Node != "edge-1" || !status[0].Connected || status[0].Streams != 1 || status[0].Software != "test" {
 		t.Fatalf("status %+v", status)
@@ -215,7 +216,8 @@ func TestStalledLinkIsNoticedByBothEndsAndHeals(t *testing.T) {
 	mustRoundTrip(t, conn)
 
 	l.stall(true)
-	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, tunnel.ErrSessionClosed) {
+	_, err := conn.Read(make([]byte, 1))
+	if !errors.Is(err, tunnel.ErrSessionClosed) && !strings.Contains(err.Error(), "nothing heard") {
 		t.Fatalf("read on a stalled link: %v", err)
 	}
 	eventually(t, "both ends to know", func() bool {
@@ -340,7 +342,7 @@ func TestStreamsOverTheLimitAreRefused(t *testing.T) {
 	addr, rules := listen(t, echo)
 	srv := startServer(t, a, "127.0.0.1:0", nil)
 	cfg := nodeConfig(t, a, nodeNames("edge-1"), srv.addr, rules)
-	cfg.Session.MaxStreams = 3
+	cfg.Session.MaxStreams, cfg.Lanes.MaxStreams = 3, 3
 	n := startNode(t, cfg)
 	n.waitReady(t)
 	eventually(t, "the stream of the proof to end", func() bool { return n.Status().Streams == 0 })

@@ -16,6 +16,7 @@ func TestLinkWorksThroughAConnectProxy(t *testing.T) {
 	srv := startServer(t, a, "127.0.0.1:0", nil)
 	var wg sync.WaitGroup
 	carrying := make(chan struct{})
+	var once sync.Once
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		out, err := net.Dial("tcp", r.Host)
 		if r.Method != http.MethodConnect || err != nil {
@@ -34,7 +35,7 @@ func TestLinkWorksThroughAConnectProxy(t *testing.T) {
 				_ = pair[0].Close()
 			})
 		}
-		close(carrying)
+		once.Do(func() { close(carrying) })
 	}))
 	cfg := nodeConfig(t, a, nodeNames("edge-1"), srv.addr, rules)
 	cfg.Proxy = func(*http.Request) (*url.URL, error) { return url.Parse(proxy.URL) }

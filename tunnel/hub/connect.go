@@ -28,7 +28,7 @@ func (h *Hub) Handler() http.Handler { return http.HandlerFunc(h.connect) }
 func (h *Hub) connect(w http.ResponseWriter, r *http.Request) {
 	name, cert, err := h.identify(r)
 	if err != nil {
-		h.noteRefusal(h.log, r, err)
+		h.noteRefusal(h.log, address(r), r, err)
 		transport.Refuse(w, tunnel.RefusedIdentity,
 			err.Error()+"; a node connects with the certificate that it got when it joined")
 		return
@@ -36,40 +36,107 @@ func (h *Hub) connect(w http.ResponseWriter, r *http.Request) {
 	log := h.log.With("node", name)
 	if h.cfg.Admit != nil {
 		if err := h.cfg.Admit(r.Context(), name, cert); err != nil {
-			h.noteRefusal(log, r, err)
+			h.noteRefusal(log, string(name), r, err)
 			transport.Refuse(w, tunnel.RefusedIdentity, err.Error())
 			return
 		}
 	}
-	order, ok := h.enter()
-	if !ok {
-		transport.Refuse(w, tunnel.RefusedOverload, errStopping.Error())
+	if transport.IsLane(r.Header) {
+		h.connectLane(w, r, name, log)
 		return
 	}
-	session, err := transport.Accept(w, r, name, transport.Hello{Software: h.cfg.Software}, h.cfg.Session)
+	h.connectControl(w, r, name, log)
+}
+
+func (h *Hub) connectControl(w http.ResponseWriter, r *http.Request, name tunnel.NodeName, log *slog.Logger) {
+	if err := h.admission.enter(r.Context(), name); err != nil {
+		h.noteRefusal(h.log, "busy", r, err)
+		transport.RefuseFor(w, comeLater, err.Error())
+		return
+	}
+	order, ok := h.enter()
+	if !ok {
+		h.admission.leave(name)
+		transport.RefuseFor(w, comeLater, errStopping.Error())
+		return
+	}
+	hello := transport.Hello{Software: h.cfg.Software, Capabilities: h.capabilities()}
+	session, err := transport.Accept(w, r, name, hello, h.cfg.Session)
 	if err != nil {
 		h.wg.Done()
-		h.noteRefusal(log, r, err)
+		h.admission.leave(name)
+		h.noteRefusal(log, string(name), r, err)
 		return
 	}
 	// The connection is no longer the HTTP server's, so its goroutine and
 	// buffers need not stay for as long as the session lives.
+	remote := r.RemoteAddr
 	go func() {
 		defer h.wg.Done()
-		h.hold(name, session, order, log.With("remote", r.RemoteAddr))
+		h.hold(h.newLink(name, session, order), log.With("remote", remote))
 	}()
 }
 
-// noteRefusal logs a refusal once a minute and address: a machine that is
-// refused tries again for ever.
-func (h *Hub) noteRefusal(log *slog.Logger, r *http.Request, err error) {
-	address, _, splitErr := net.SplitHostPort(r.RemoteAddr)
-	if splitErr != nil {
-		address = r.RemoteAddr
+// connectLane takes a lane of the node's current session. The node's
+// certificate was checked; the proof says that it is this session's.
+func (h *Hub) connectLane(w http.ResponseWriter, r *http.Request, name tunnel.NodeName, log *slog.Logger) {
+	refuse := func(kind tunnel.Refusal, err error) {
+		h.noteRefusal(log, "lane "+string(name), r, err)
+		transport.Refuse(w, kind, err.Error())
 	}
-	if h.refused.First(address) {
+	request, err := transport.ReadLane(r.Header)
+	if err != nil {
+		refuse(tunnel.RefusedProtocol, err)
+		return
+	}
+	l := h.current(name)
+	if l == nil || l.grant == nil {
+		refuse(tunnel.RefusedIdentity, errors.New("node has no session that lanes could belong to"))
+		return
+	}
+	if err := l.grant.Check(request); err != nil {
+		refuse(tunnel.RefusedIdentity, err)
+		return
+	}
+	if request.Index >= request.Class.Max() || (request.Class == tunnel.LaneRelay && !l.has(transport.CapabilityRelay)) {
+		refuse(tunnel.RefusedOverload, fmt.Errorf("lane %s/%d is one more than a session has", request.Class, request.Index))
+		return
+	}
+	conn, err := transport.AcceptLane(w, r, request.Class, h.cfg.Session)
+	if err != nil {
+		h.noteRefusal(log, "lane "+string(name), r, err)
+		return
+	}
+	if err := l.attach(request.Class, request.Index, conn); err != nil {
+		log.Debug("lane came too late", "error", err)
+	}
+}
+
+// current returns the link of a node, nil while there is none.
+func (h *Hub) current(name tunnel.NodeName) *link {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if n := h.nodes[name]; n != nil && !h.closed {
+		return n.link
+	}
+	return nil
+}
+
+// noteRefusal logs a refusal once a minute and key: a machine that is refused
+// tries again for ever.
+func (h *Hub) noteRefusal(log *slog.Logger, key string, r *http.Request, err error) {
+	if h.refused.First(key) {
 		log.Warn("tunnel refused", "remote", r.RemoteAddr, "error", err)
 	}
+}
+
+// address is the key of who has no name that could be trusted.
+func address(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
 }
 
 func (h *Hub) identify(r *http.Request) (tunnel.NodeName, *x509.Certificate, error) {
@@ -96,28 +163,30 @@ func (h *Hub) enter() (order uint64, ok bool) {
 	return h.next, true
 }
 
-// hold proves a session, makes it the node's and waits for its end.
-func (h *Hub) hold(name tunnel.NodeName, s *transport.Session, order uint64, log *slog.Logger) {
+// hold proves a link, makes it the node's and waits for its end.
+func (h *Hub) hold(l *link, log *slog.Logger) {
 	h.mu.Lock()
-	h.live[s] = struct{}{}
+	h.live[l] = struct{}{}
 	closed := h.closed
 	h.mu.Unlock()
 	if closed {
-		s.Close(errStopping)
+		l.close(errStopping)
 	}
-	if err := h.prove(s, func() error { return h.admit(name, s, order, log) }); err != nil {
-		s.Close(fmt.Errorf("prove the tunnel: %w", err))
+	err := h.prove(l, func() error { return h.admit(l, log) })
+	h.admission.leave(l.node)
+	if err != nil {
+		l.close(fmt.Errorf("prove the tunnel: %w", err))
 	}
-	<-s.Done()
-	h.leave(name, s, log)
+	l.wait()
+	h.leave(l, log)
 }
 
 // prove dials through the session, gets back what it sent and then, when
 // admit has made the session the node's, tells the node so.
-func (h *Hub) prove(s *transport.Session, admit func() error) error {
+func (h *Hub) prove(l *link, admit func() error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), proofTimeout)
 	defer cancel()
-	conn, err := s.Open(ctx, tunnel.TargetProof)
+	conn, err := l.control.Open(ctx, tunnel.TargetProof)
 	if err != nil {
 		return err
 	}
@@ -138,52 +207,69 @@ func (h *Hub) prove(s *transport.Session, admit func() error) error {
 	if err := admit(); err != nil {
 		return err
 	}
-	_, err = conn.Write([]byte{tunnel.ProofAdmitted})
+	if _, err = conn.Write([]byte{tunnel.ProofAdmitted}); err != nil || l.grant == nil {
+		return err
+	}
+	_, err = l.grant.WriteTo(conn)
 	return err
 }
 
-// admit makes s the session of the node unless a newer one already is.
-func (h *Hub) admit(name tunnel.NodeName, s *transport.Session, order uint64, log *slog.Logger) error {
+// admit makes l the link of the node unless a newer one already is.
+func (h *Hub) admit(l *link, log *slog.Logger) error {
 	h.mu.Lock()
 	if h.closed {
 		h.mu.Unlock()
 		return errStopping
 	}
-	n := h.nodeLocked(name)
-	if n.order > order {
+	n := h.nodeLocked(l.node)
+	if n.order > l.order {
 		h.mu.Unlock()
 		return transport.ErrReplaced
 	}
-	old := n.session
-	if n.order > 0 {
+	old, again := n.link, n.order > 0
+	if again {
 		n.reconnects++
 	}
-	n.order, n.lastError = order, ""
-	n.set(s)
-	h.mu.Unlock()
-	log.Info("tunnel up", "software", s.Peer().Software, "replaces", old != nil)
-	if old != nil {
-		old.Close(transport.ErrReplaced)
+	n.order, n.lastError = l.order, ""
+	n.set(l)
+	h.packets.Delete(l.node)
+	if l.has(transport.CapabilityRelay) {
+		h.packets.Store(l.node, l)
 	}
+	h.mu.Unlock()
+	log.Info("tunnel up", "software", l.control.Peer().Software, "replaces", old != nil, "capabilities", l.capabilities)
+	if old != nil {
+		old.close(transport.ErrReplaced)
+	}
+	h.cfg.Observe.Up(l.node, again)
 	return nil
 }
 
-func (h *Hub) leave(name tunnel.NodeName, s *transport.Session, log *slog.Logger) {
+// leave takes out a link that has ended.
+func (h *Hub) leave(l *link, log *slog.Logger) {
+	err := l.control.Err()
 	h.mu.Lock()
-	delete(h.live, s)
-	n := h.nodes[name]
-	current := n != nil && n.session == s
+	delete(h.live, l)
+	n := h.nodes[l.node]
+	current := n != nil && n.link == l
 	if current {
-		n.lost, n.lastError = time.Now(), s.Err().Error()
+		n.lost, n.lastError = time.Now(), err.Error()
 		n.set(nil)
+		h.packets.Delete(l.node)
 	}
 	stopping := h.closed
 	h.mu.Unlock()
+	lasted := time.Since(l.control.Since()).Round(time.Millisecond)
 	switch {
-	case stopping, errors.Is(s.Err(), transport.ErrReplaced):
+	case stopping, errors.Is(err, transport.ErrReplaced):
 	case current:
-		log.Warn("tunnel down", "error", s.Err(), "lasted", time.Since(s.Since()).Round(time.Millisecond))
+		log.Warn("tunnel down", "error", err, "lasted", lasted)
+	case errors.Is(err, errForgotten):
+		log.Info("tunnel ended", "error", err, "lasted", lasted)
 	default:
-		log.Warn("tunnel never came up", "error", s.Err())
+		log.Warn("tunnel never came up", "error", err)
+	}
+	if current || errors.Is(err, errForgotten) {
+		h.cfg.Observe.Down(l.node, err)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/kedge-io/kedge/tunnel"
-	"github.com/kedge-io/kedge/tunnel/transport"
 )
 
 // DialNode connects to addr (IP:port) as seen from the node. It waits for a
@@ -23,13 +22,52 @@ func (h *Hub) DialNode(ctx context.Context, name tunnel.NodeName, network, addr 
 	if network != tunnel.NetworkTCP {
 		return nil, fmt.Errorf("dial %s on node %q: network must be %q", target, name, tunnel.NetworkTCP)
 	}
+	return h.dial(ctx, name, target)
+}
+
+// DialBench opens a stream to one of the node's targets for measurements:
+// [tunnel.TargetEcho], [tunnel.TargetSink] or [tunnel.TargetSource].
+func (h *Hub) DialBench(ctx context.Context, name tunnel.NodeName, target tunnel.Target) (net.Conn, error) {
+	switch target {
+	case tunnel.TargetEcho, tunnel.TargetSink, tunnel.TargetSource:
+		return h.dial(ctx, name, target)
+	}
+	return nil, fmt.Errorf("dial %s on node %q: not a target for measurements", target, name)
+}
+
+func (h *Hub) dial(ctx context.Context, name tunnel.NodeName, target tunnel.Target) (net.Conn, error) {
+	started := time.Now()
+	conn, err := h.dialThrough(ctx, name, target)
+	if err != nil {
+		h.countFailure(name, tunnel.KindOf(err))
+	}
+	h.cfg.Observe.Dialled(name, err, time.Since(started))
+	return conn, err
+}
+
+// countFailure counts for nodes that were here: names that nobody has must not
+// fill the table.
+func (h *Hub) countFailure(name tunnel.NodeName, kind tunnel.Refusal) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n := h.nodes[name]
+	if n == nil {
+		return
+	}
+	if n.dialErrors == nil {
+		n.dialErrors = map[tunnel.Refusal]int64{}
+	}
+	n.dialErrors[kind]++
+}
+
+func (h *Hub) dialThrough(ctx context.Context, name tunnel.NodeName, target tunnel.Target) (net.Conn, error) {
 	wait := time.NewTimer(h.cfg.Wait)
 	defer wait.Stop()
 	var cause error
 	for {
-		session, changed, lost := h.find(name)
-		if session != nil {
-			conn, err := session.Open(ctx, target)
+		l, changed, lost := h.find(name)
+		if l != nil {
+			conn, err := l.open(ctx, target)
 			if err == nil {
 				return conn, nil
 			}
@@ -51,9 +89,9 @@ func (h *Hub) DialNode(ctx context.Context, name tunnel.NodeName, network, addr 
 	}
 }
 
-// find returns the session of a node or, if it may come back soon, a channel
-// that is closed when there is news.
-func (h *Hub) find(name tunnel.NodeName) (s *transport.Session, changed <-chan struct{}, lost time.Time) {
+// find returns the link of a node or, if it may come back soon, a channel that
+// is closed when there is news.
+func (h *Hub) find(name tunnel.NodeName) (l *link, changed <-chan struct{}, lost time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	n := h.nodes[name]
@@ -65,8 +103,8 @@ func (h *Hub) find(name tunnel.NodeName) (s *transport.Session, changed <-chan s
 		// apiserver knows are asked for, so this does not grow without bound.
 		n = h.nodeLocked(name)
 	}
-	if n.session != nil {
-		return n.session, n.changed, n.lost
+	if n.link != nil {
+		return n.link, n.changed, n.lost
 	}
 	if h.closed || (time.Since(n.lost) > h.cfg.Recent && time.Since(h.started) > h.cfg.Recent) {
 		return nil, nil, n.lost

@@ -7,13 +7,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/kedge-io/kedge/internal/quiet"
 	"github.com/kedge-io/kedge/tunnel"
+	"github.com/kedge-io/kedge/tunnel/mux"
 	"github.com/kedge-io/kedge/tunnel/transport"
 )
 
@@ -45,18 +44,50 @@ type Config struct {
 	// Recent is for how long after a loss, and after the start of the hub, a
 	// node counts as about to come back; 0 means DefaultRecent.
 	Recent time.Duration
+	// Packet takes a packet (with its virtio_net_hdr) from a pod of the node; p
+	// is valid during the call, which must not block. nil: no packets.
+	Packet func(node tunnel.NodeName, p []byte)
+	// Observe, where set, is told what happens to links.
+	Observe Observer
 	// Software is the kedge version, for people.
 	Software string
-	// Session is for each session; its Dial must be nil.
+	// Session is for each control session; its Dial must be nil.
 	Session transport.Config
+	// Lanes is for the lanes of each session; Dial, Packet, WantLane and
+	// LaneDown are the hub's.
+	Lanes mux.Config
+	// ControlOnly leaves lanes out of what the hub offers, as its first version
+	// did.
+	ControlOnly bool
+	// Handshakes and Queue bound the nodes that are being connected and those
+	// that wait for it; 0 means DefaultHandshakes and DefaultQueue.
+	Handshakes, Queue int
 }
+
+// Observer is told what happens to links. Calls come from any goroutine and
+// must not block.
+type Observer interface {
+	// Up says that a node has a session; again, that it had one before, since
+	// the hub started.
+	Up(node tunnel.NodeName, again bool)
+	// Down says that a node's session ended and no newer one is there.
+	Down(node tunnel.NodeName, err error)
+	// Dialled says how a dial through a node went and how long it took.
+	Dialled(node tunnel.NodeName, err error, took time.Duration)
+}
+
+type nobody struct{}
+
+func (nobody) Up(tunnel.NodeName, bool)                      {}
+func (nobody) Down(tunnel.NodeName, error)                   {}
+func (nobody) Dialled(tunnel.NodeName, error, time.Duration) {}
 
 func (c Config) validate() error {
 	var errs []error
 	if c.ClientCAs == nil {
 		errs = append(errs, errors.New("tunnel hub lacks the authorities of node certificates"))
 	}
-	if c.Session.Dial != nil {
+	if c.Session.Dial != nil || c.Lanes.Dial != nil {
 		errs = append(errs, errors.New("tunnel hub must not dial for nodes"))
 	}
 	return errors.Join(errs...)
@@ -71,21 +102,26 @@ type Hub struct {
 	wg      sync.WaitGroup
 	refused *quiet.Log
 
+	admission *admission
+	// packets finds the link of a node without a lock, for each packet.
+	packets sync.Map // tunnel.NodeName -> *link
+
 	mu     sync.Mutex
 	nodes  map[tunnel.NodeName]*node
-	live   map[*transport.Session]struct{} // also those not yet proven
+	live   map[*link]struct{} // also those not yet proven
 	next   uint64
 	closed bool
 }
 
 // node is what the hub remembers of one node. Guarded by Hub.mu.
 type node struct {
-	session    *transport.Session // nil while not connected
-	order      uint64             // of session: later connections have higher ones
-	lost       time.Time          // when the latest session ended
+	link       *link     // nil while not connected
+	order      uint64    // of the newest link; 0 if there was none
+	lost       time.Time // when the latest link ended
 	lastError  string
 	reconnects int
-	// changed is closed and replaced whenever session is.
+	dialErrors map[tunnel.Refusal]int64
+	// changed is closed and replaced whenever link is.
 	changed chan struct{}
 }
 
@@ -106,9 +142,19 @@ func New(cfg Config, log *slog.Logger) (*Hub, error) {
 	if cfg.Recent == 0 {
 		cfg.Recent = DefaultRecent
 	}
+	if cfg.Observe == nil {
+		cfg.Observe = nobody{}
+	}
+	if cfg.Handshakes == 0 {
+		cfg.Handshakes = DefaultHandshakes
+	}
+	if cfg.Queue == 0 {
+		cfg.Queue = DefaultQueue
+	}
 	return &Hub{
 		cfg: cfg, log: log.With("component", "tunnel-hub"), started: time.Now(), refused: quiet.New(time.Now),
-		nodes: map[tunnel.NodeName]*node{}, live: map[*transport.Session]struct{}{},
+		admission: newAdmission(cfg.Handshakes, cfg.Queue),
+		nodes:     map[tunnel.NodeName]*node{}, live: map[*link]struct{}{},
 	}, nil
 }
 
@@ -116,74 +162,92 @@ func New(cfg Config, log *slog.Logger) (*Hub, error) {
 func (h *Hub) Close() {
 	h.mu.Lock()
 	h.closed = true
-	sessions := make([]*transport.Session, 0, len(h.live))
-	for s := range h.live {
-		sessions = append(sessions, s)
+	links := make([]*link, 0, len(h.live))
+	for l := range h.live {
+		links = append(links, l)
 	}
 	h.mu.Unlock()
 	var wg sync.WaitGroup
-	for _, s := range sessions {
-		wg.Go(func() { s.Close(errStopping) })
+	for _, l := range links {
+		wg.Go(func() { l.close(errStopping) })
 	}
 	wg.Wait()
 	h.wg.Wait()
 }
 
-var errStopping = errors.New("the server stops")
+var (
+	errStopping  = errors.New("the server stops")
+	errForgotten = errors.New("the node was deleted from the cluster")
+)
 
-// Disconnect ends the session of a node, for instance because the node was
-// deleted or replaced. It comes back if its certificate is still admitted.
+// Disconnect ends the session of a node, for instance because the machine was
+// replaced. It comes back if its certificate is still admitted.
 func (h *Hub) Disconnect(name tunnel.NodeName, reason error) {
 	h.mu.Lock()
-	var s *transport.Session
+	var l *link
 	if n := h.nodes[name]; n != nil {
-		s = n.session
+		l = n.link
 	}
 	h.mu.Unlock()
-	if s != nil {
-		s.Close(reason)
+	if l != nil {
+		l.close(reason)
 	}
 }
 
-// NodeStatus is the state of one node's link.
-type NodeStatus struct {
-	Node      tunnel.NodeName `json:"node"`
-	Connected bool            `json:"connected"`
-	// RemoteAddr is where the connection comes from, as this server sees it.
-	RemoteAddr string `json:"remoteAddr,omitempty"`
-	// Since is when the session began or, if not connected, when it ended.
-	Since time.Time `json:"since"`
-	// Streams is how many are open now.
-	Streams int `json:"streams"`
-	// RTT is the latest measured round trip in nanoseconds; 0 while unknown.
-	RTT time.Duration `json:"rtt"`
-	// Reconnects counts the sessions after the first, since the hub started.
-	Reconnects int `json:"reconnects"`
-	// BytesIn comes from the node, BytesOut goes to it, in this session.
-	BytesIn  int64 `json:"bytesIn"`
-	BytesOut int64 `json:"bytesOut"`
-	// Software is what the node says it runs.
-	Software  string `json:"software,omitempty"`
-	LastError string `json:"lastError,omitempty"`
+// Forget ends the session of a node that was deleted and drops all that is
+// known of it. Dials that wait for it end.
+func (h *Hub) Forget(name tunnel.NodeName) {
+	h.mu.Lock()
+	n := h.nodes[name]
+	var l *link
+	if n != nil {
+		l = n.link
+		n.set(nil)
+		delete(h.nodes, name)
+	}
+	h.packets.Delete(name)
+	h.mu.Unlock()
+	if l != nil {
+		l.close(errForgotten)
+	}
 }
 
-// Status returns every node that connected since the hub started, by name.
-func (h *Hub) Status() []NodeStatus {
+// SendPacket queues a copy of p for a pod of the node. It never waits: false
+// says that the packet was dropped.
+func (h *Hub) SendPacket(name tunnel.NodeName, p []byte) bool {
+	l, ok := h.packets.Load(name)
+	return ok && l.(*link).mux.SendPacket(p)
+}
+
+// common returns the capabilities that this hub and the other end have.
+func (h *Hub) common(peer transport.Hello) []string {
+	var both []string
+	for _, word := range h.capabilities() {
+		if peer.Has(word) {
+			both = append(both, word)
+		}
+	}
+	return both
+}
+
+func (h *Hub) capabilities() []string {
+	if h.cfg.ControlOnly {
+		return nil
+	}
+	words := []string{transport.CapabilityLanes}
+	if h.cfg.Packet != nil {
+		words = append(words, transport.CapabilityRelay)
+	}
+	return words
+}
+
+// spawn runs f beside the links, unless the hub is closing.
+func (h *Hub) spawn(f func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	list := make([]NodeStatus, 0, len(h.nodes))
-	for name, n := range h.nodes {
-		st := NodeStatus{Node: name, Since: n.lost, Reconnects: n.reconnects, LastError: n.lastError}
-		if s := n.session; s != nil {
-			stats := s.Stats()
-			st.Connected, st.RemoteAddr, st.Since = true, s.RemoteAddr().String(), s.Since()
-			st.Streams, st.RTT, st.BytesIn, st.BytesOut = stats.Streams, stats.RTT, stats.BytesIn, stats.BytesOut
-			st.Software = s.Peer().Software
-		}
-		list = append(list, st)
+	if !h.closed {
+		h.wg.Go(f)
 	}
-	slices.SortFunc(list, func(a, b NodeStatus) int { return strings.Compare(string(a.Node), string(b.Node)) })
-	return list
 }
 
 func (h *Hub) nodeLocked(name tunnel.NodeName) *node {
@@ -195,9 +259,9 @@ func (h *Hub) nodeLocked(name tunnel.NodeName) *node {
 	return n
 }
 
-// set changes the session of a node and wakes who waits for that.
-func (n *node) set(s *transport.Session) {
-	n.session = s
+// set changes the link of a node and wakes who waits for that.
+func (n *node) set(l *link) {
+	n.link = l
 	close(n.changed)
 	n.changed = make(chan struct{})
 }

@@ -16,24 +16,41 @@ import (
 	"github.com/kedge-io/kedge/tunnel/transport"
 )
 
-// connect makes a session; admitted is closed when the server has proven it.
-func (s *Spoke) connect(ctx context.Context, admitted chan struct{}) (*transport.Session, error) {
-	config, err := s.tls()
+// connect makes a control session. When the server has proven it, admitted gets
+// the grant for lanes, or nil if the server has none.
+func (s *Spoke) connect(ctx context.Context, admitted chan *transport.Grant) (*transport.Session, error) {
+	cfg, err := s.dialConfig()
 	if err != nil {
 		return nil, err
 	}
-	cfg := s.cfg.Session
 	var once sync.Once
 	cfg.Dial = func(ctx context.Context, t tunnel.Target) (net.Conn, error) {
 		if t == tunnel.TargetProof {
-			return answerProof(func() { once.Do(func() { close(admitted) }) }), nil
+			return answerProof(func(g *transport.Grant) { once.Do(func() { admitted <- g }) }), nil
 		}
-		return s.dial(ctx, t)
+		return s.answer(ctx, t, s.lanes.Load())
 	}
-	return transport.Dial(ctx, transport.DialConfig{
-		Config: cfg, URL: s.url, TLS: config, Proxy: s.cfg.Proxy, NetDial: s.cfg.NetDial,
-		Hello: transport.Hello{Software: s.cfg.Software},
-	})
+	return transport.Dial(ctx, cfg)
+}
+
+// dialConfig is for one connection to the server.
+func (s *Spoke) dialConfig() (transport.DialConfig, error) {
+	config, err := s.tls()
+	return transport.DialConfig{
+		Config: s.cfg.Session, URL: s.url, TLS: config, Proxy: s.cfg.Proxy, NetDial: s.cfg.NetDial,
+		Hello: transport.Hello{Software: s.cfg.Software, Capabilities: s.capabilities()},
+	}, err
+}
+
+func (s *Spoke) capabilities() []string {
+	if s.cfg.ControlOnly {
+		return nil
+	}
+	words := []string{transport.CapabilityLanes}
+	if s.cfg.Packet != nil {
+		words = append(words, transport.CapabilityRelay)
+	}
+	return words
 }
 
 // tls reads the files anew: certificates are renewed while the spoke runs.
@@ -57,11 +74,35 @@ func (s *Spoke) tls() (*tls.Config, error) {
 	return config, nil
 }
 
+// answer does what the server asks for: something of the spoke's own, or a
+// connection that the rules allow. k is nil while there are no lanes.
+func (s *Spoke) answer(ctx context.Context, t tunnel.Target, k *lanes) (net.Conn, error) {
+	switch t {
+	case tunnel.TargetEcho, tunnel.TargetSink, tunnel.TargetSource:
+		return s.bench(t)
+	case tunnel.TargetWant(tunnel.LaneBulk):
+		if k != nil {
+			k.want(tunnel.LaneBulk)
+			return nothing(), nil
+		}
+	}
+	return s.dial(ctx, t)
+}
+
+// nothing is a connection that ends at once.
+func nothing() net.Conn {
+	theirs, ours := net.Pipe()
+	_ = ours.Close()
+	return theirs
+}
+
 // dial connects to what the server asked for, if the rules allow it.
 func (s *Spoke) dial(ctx context.Context, t tunnel.Target) (net.Conn, error) {
 	addr, err := s.cfg.Rules().Allow(t)
 	if err != nil {
-		s.log.Warn("dial refused", "target", t.String(), "error", err)
+		if s.refused.First(t.String()) {
+			s.log.Warn("dial refused", "target", t.String(), "error", err)
+		}
 		return nil, err
 	}
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr.String())
@@ -71,8 +112,9 @@ func (s *Spoke) dial(ctx context.Context, t tunnel.Target) (net.Conn, error) {
 	return conn, nil
 }
 
-// answerProof returns what is sent, and calls admitted when the server says so.
-func answerProof(admitted func()) net.Conn {
+// answerProof returns what is sent, and calls admitted when the server says so,
+// with the grant that a server with lanes sends next.
+func answerProof(admitted func(*transport.Grant)) net.Conn {
 	theirs, ours := net.Pipe()
 	_ = ours.SetDeadline(time.Now().Add(admitTimeout))
 	go func() {
@@ -84,9 +126,14 @@ func answerProof(admitted func()) net.Conn {
 		if _, err := ours.Write(buf); err != nil {
 			return
 		}
-		if _, err := io.ReadFull(ours, buf[:1]); err == nil && buf[0] == tunnel.ProofAdmitted {
-			admitted()
+		if _, err := io.ReadFull(ours, buf[:1]); err != nil || buf[0] != tunnel.ProofAdmitted {
+			return
 		}
+		grant, err := transport.ReadGrant(ours)
+		if err != nil {
+			grant = nil // a server without lanes closes the stream here
+		}
+		admitted(grant)
 	}()
 	return theirs
 }

@@ -10,12 +10,15 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/kedge-io/kedge/internal/lifecycle"
+	"github.com/kedge-io/kedge/internal/quiet"
 	"github.com/kedge-io/kedge/internal/wire"
 	"github.com/kedge-io/kedge/tunnel"
 	"github.com/kedge-io/kedge/tunnel/access"
+	"github.com/kedge-io/kedge/tunnel/mux"
 	"github.com/kedge-io/kedge/tunnel/transport"
 )
 
@@ -55,8 +58,17 @@ type Config struct {
 	Report func(error)
 	// Software is the kedge version, for people.
 	Software string
-	// Session is for each session; its Dial is set by the spoke.
+	// Packet takes a packet (with its virtio_net_hdr) for a pod of this node; p
+	// is valid during the call, which must not block. nil: no relay lane.
+	Packet func(p []byte)
+	// Session is for each control session; its Dial is set by the spoke.
 	Session transport.Config
+	// Lanes is for the lanes of each session; Dial, Packet, WantLane and
+	// LaneDown are set by the spoke.
+	Lanes mux.Config
+	// ControlOnly leaves lanes out of what the node offers, as its first
+	// version did.
+	ControlOnly bool
 }
 
 func (c Config) validate() (string, error) {
@@ -88,6 +100,10 @@ type Spoke struct {
 	lastKind string
 	// session is the current one, for figures; nil while there is none.
 	session *transport.Session
+
+	lanes   atomic.Pointer[lanes] // nil while there are none
+	refused *quiet.Log
+	benches atomic.Int32
 }
 
 // Status is the state of the link as the node sees it.
@@ -99,11 +115,25 @@ type Status struct {
 	Since time.Time `json:"since"`
 	// Reconnects counts the times that the link was ready after the first.
 	Reconnects int `json:"reconnects"`
-	// Streams, RTT and the bytes are those of the current session.
+	// Streams, RTT and the bytes are those of the current session, over all
+	// lanes; RTT that of the interactive lane where there is one.
 	Streams  int           `json:"streams"`
 	RTT      time.Duration `json:"rtt"`
 	BytesIn  int64         `json:"bytesIn"`
 	BytesOut int64         `json:"bytesOut"`
+	// Bytes is the same by class, lanes that are gone included.
+	Bytes map[tunnel.Lane]tunnel.Traffic `json:"bytes,omitempty"`
+	// Lanes are those that are up, the control lane first.
+	Lanes []tunnel.LaneStatus `json:"lanes,omitempty"`
+	// Capabilities are those that both ends have.
+	Capabilities []string `json:"capabilities,omitempty"`
+	// PacketsIn go to pods of this node, PacketsOut come from them, in this
+	// session; PacketsDropped could not be sent in time.
+	PacketsIn      int64 `json:"packetsIn"`
+	PacketsOut     int64 `json:"packetsOut"`
+	PacketsDropped int64 `json:"packetsDropped"`
+	// Software is what the server says it runs.
+	Software string `json:"software,omitempty"`
 	// LastError stays when the trouble is over.
 	LastError string `json:"lastError,omitempty"`
 }
@@ -122,25 +152,14 @@ func New(cfg Config, log *slog.Logger) (*Spoke, error) {
 	}
 	return &Spoke{
 		cfg: cfg, url: link, log: log.With("component", Component, "server", link),
-		status: Status{State: tunnel.StateWaiting, Server: link, Since: time.Now()},
+		refused: quiet.New(time.Now),
+		status:  Status{State: tunnel.StateWaiting, Server: link, Since: time.Now()},
 	}, nil
 }
 
 // Component returns the spoke for a group.
 func (s *Spoke) Component(needs ...string) lifecycle.Component {
 	return lifecycle.Component{Name: Component, Needs: needs, Run: s.Run}
-}
-
-// Status returns the state of now.
-func (s *Spoke) Status() Status {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	st := s.status
-	if s.session != nil {
-		stats := s.session.Stats()
-		st.Streams, st.RTT, st.BytesIn, st.BytesOut = stats.Streams, stats.RTT, stats.BytesIn, stats.BytesOut
-	}
-	return st
 }
 
 // Run keeps the link until ctx ends. It calls ready when the server has dialled
@@ -160,7 +179,7 @@ func (s *Spoke) Run(ctx context.Context, ready func()) error {
 		s.trouble(err, lasted > 0)
 		s.enter(tunnel.StateWaiting)
 		select {
-		case <-time.After(backoff(attempt, rand.N)):
+		case <-time.After(pause(attempt, err, rand.N)):
 		case <-ctx.Done():
 		}
 		attempt++
@@ -181,11 +200,22 @@ func backoff(attempt int, random func(time.Duration) time.Duration) time.Duratio
 	return random(bound) + time.Millisecond
 }
 
+// pause is backoff, or what the server asked for and as much again at most: it
+// asks that of many at a time.
+func pause(attempt int, err error, random func(time.Duration) time.Duration) time.Duration {
+	wait := backoff(attempt, random)
+	var refused *tunnel.RefusedError
+	if errors.As(err, &refused) && refused.RetryAfter > 0 {
+		wait = max(wait, refused.RetryAfter+random(refused.RetryAfter))
+	}
+	return wait
+}
+
 // once makes one session and holds it to its end. It returns for how long the
 // session was ready, and why it ended or did not begin.
 func (s *Spoke) once(ctx context.Context, ready func()) (time.Duration, error) {
 	s.enter(tunnel.StateConnecting)
-	admitted := make(chan struct{})
+	admitted := make(chan *transport.Grant, 1)
 	session, err := s.connect(ctx, admitted)
 	if err != nil {
 		return 0, err
@@ -196,8 +226,9 @@ func (s *Spoke) once(ctx context.Context, ready func()) (time.Duration, error) {
 	s.enter(tunnel.StateProving)
 	timeout := time.NewTimer(admitTimeout)
 	defer timeout.Stop()
+	var grant *transport.Grant
 	select {
-	case <-admitted:
+	case grant = <-admitted:
 	case <-session.Done():
 		return 0, session.Err()
 	case <-timeout.C:
@@ -206,9 +237,17 @@ func (s *Spoke) once(ctx context.Context, ready func()) (time.Duration, error) {
 		return 0, session.Err()
 	}
 	since := time.Now()
+	if grant != nil {
+		k := s.newLanes(session.Peer(), grant)
+		s.lanes.Store(k)
+		defer func() {
+			s.lanes.Store(nil)
+			k.close(session.Err())
+		}()
+	}
 	s.up()
 	ready()
-	<-session.Done()
+	watch(session)
 	return time.Since(since), session.Err()
 }
 

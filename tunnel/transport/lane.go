@@ -20,8 +20,13 @@ import (
 	"github.com/kedge-io/kedge/tunnel/sock"
 )
 
-// CapabilityLanes is the word in a hello for lanes beside the control session.
-const CapabilityLanes = "lanes"
+// Words of a hello. What both ends say they have is used.
+const (
+	// CapabilityLanes: lanes beside the control session.
+	CapabilityLanes = "lanes"
+	// CapabilityRelay: packets of pods on a relay lane.
+	CapabilityRelay = "relay"
+)
 
 // Has says that the other end has a capability.
 func (h Hello) Has(capability string) bool { return slices.Contains(h.Capabilities, capability) }

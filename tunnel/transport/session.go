@@ -245,6 +245,9 @@ func (s *Session) Peer() Hello { return s.peer }
 // RemoteAddr is where the connection comes from or goes to.
 func (s *Session) RemoteAddr() net.Addr { return s.conn.RemoteAddr() }
 
+// LocalAddr is this end's address.
+func (s *Session) LocalAddr() net.Addr { return s.conn.LocalAddr() }
+
 // Since is when the session began.
 func (s *Session) Since() time.Time { return s.started }
 
