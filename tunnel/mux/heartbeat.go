@@ -40,10 +40,14 @@ func (p *pulse) measured(rtt int64) {
 }
 
 // silence is how long nothing may come. It goes by the larger of the two round
-// trips: a queue that grows must not look like a dead link.
+// trips: a queue that grows must not look like a dead link. A lane that has not
+// been measured yet may be the slowest.
 func (l *Lane) silence() time.Duration {
 	cfg := &l.session.cfg
 	rtt := time.Duration(max(l.pulse.smoothed.Load(), l.pulse.rtt.Load()))
+	if rtt == 0 {
+		return cfg.MaxSilence
+	}
 	return min(max(cfg.Silence, silenceFactor*rtt+silenceMargin), cfg.MaxSilence)
 }
 
@@ -105,9 +109,16 @@ func (l *Lane) pinged(p ping) {
 // ponged takes the answer to a ping.
 func (l *Lane) ponged(p pong) {
 	now := l.session.now()
+	first := l.pulse.echoAt.Load() == 0
 	l.pulse.echo.Store(int64(p.stamp))
 	l.pulse.echoAt.Store(now)
 	if p.echo > 0 && p.echo <= uint64(now) {
 		l.pulse.measured(now - int64(p.echo))
+	}
+	if first {
+		// Lets the other end measure too without waiting for the next beat.
+		l.out.mu.Lock()
+		defer l.out.mu.Unlock()
+		l.pingLocked()
 	}
 }

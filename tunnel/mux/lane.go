@@ -113,6 +113,7 @@ func (l *Lane) Close(reason error) {
 	if !l.closing.CompareAndSwap(nil, &reason) {
 		return
 	}
+	l.session.endStreams(l, reason)
 	// The other end closes the connection when it has the reason. An end that
 	// cut it with unread bytes would reset it, and the reason would be lost.
 	time.AfterFunc(closeGrace, func() { l.fail(reason) })

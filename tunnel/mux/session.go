@@ -216,13 +216,20 @@ func (s *Session) laneDown(l *Lane, err error) {
 	if s.err == nil {
 		s.changeLocked()
 	}
+	s.mu.Unlock()
+	s.endStreams(l, err)
+	if s.cfg.LaneDown != nil {
+		s.cfg.LaneDown(l, err)
+	}
+}
+
+// endStreams tells every stream that a lane has ended.
+func (s *Session) endStreams(l *Lane, err error) {
+	s.mu.Lock()
 	streams := s.table.all()
 	s.mu.Unlock()
 	for _, st := range streams {
 		st.laneDown(l, err)
-	}
-	if s.cfg.LaneDown != nil {
-		s.cfg.LaneDown(l, err)
 	}
 }
 
