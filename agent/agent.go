@@ -35,6 +35,7 @@ type Agent struct {
 	facts  host.Facts
 	enroll *enroll.Enroll
 	id     enroll.Identity
+	way    way
 }
 
 // Check tells whether a node can be made of this host at all, and what the
@@ -118,6 +119,7 @@ func (a *Agent) Components(api ...string) ([]lifecycle.Component, error) {
 		containerd.Component(programsName),
 		images.Component(),
 		pods.Component(rights...),
+		a.relay().Component(network.Name),
 		names.Component(rights...),
 	}
 	comps = append(comps, kube.Components(a.kubeConfig(cluster, pods), a.log, a.report, apilb.Name, runtime.ComponentName)...)
@@ -167,10 +169,12 @@ func (a *Agent) link() (lifecycle.Component, error) {
 		Proxy:    a.cfg.Proxy,
 		Report:   a.reporter(spoke.Component),
 		Software: a.cfg.Version,
+		Packet:   a.way.receive,
 	}, a.log)
 	if err != nil {
 		return lifecycle.Component{}, err
 	}
+	a.way.spoke.Store(s)
 	// Ready means that a dial came back, and what is dialled is kubelet.
 	return s.Component(enroll.ComponentName, kube.Kubelet), nil
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/kedge-io/kedge/agent/enroll"
+	"github.com/kedge-io/kedge/agent/relay"
 	"github.com/kedge-io/kedge/internal/paths"
 )
 
@@ -43,6 +44,9 @@ type Config struct {
 	// token nor link.
 	Issue    enroll.Issuer
 	ServerCA string
+	// Relay is the way of a server's own node to the pods of others; nil where
+	// that is the link.
+	Relay relay.Link
 	// KubeletAfter holds kubelet back until it is closed; nil holds nothing.
 	KubeletAfter <-chan struct{}
 	// Rights names the component that gives the node's own parts their rights

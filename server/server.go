@@ -30,6 +30,7 @@ import (
 	"github.com/kedge-io/kedge/tunnel"
 	"github.com/kedge-io/kedge/tunnel/hub"
 	"github.com/kedge-io/kedge/tunnel/pipe"
+	"github.com/kedge-io/kedge/tunnel/relay"
 )
 
 // errReplaced is what the tunnel of a replaced machine is told.
@@ -49,6 +50,8 @@ type Server struct {
 	store    *datastore.Store
 	join     *join.Server
 	hub      *hub.Hub
+	relay    *relay.Switch
+	local    *relay.Local // nil if the server runs no node
 	egress   *egress.Egress
 	metrics  *metrics.Server // nil if disabled
 	addons   *addons.Manifests
@@ -84,10 +87,12 @@ func (s *Server) build(report Report) error {
 		Certs: s.paths, Cluster: s.cluster(), LocalNode: s.localNode(), UserAgent: "kedge/" + s.cfg.Version,
 		Replaced: func(node string) { s.hub.Disconnect(tunnel.NodeName(node), errReplaced) },
 	}, s.log.With("component", join.ComponentName))
+	s.buildRelay()
 	var err error
 	s.hub, err = hub.New(hub.Config{
 		ClientCAs: s.join.ClientCAs, Admit: s.join.AdmitNode,
 		LocalNode: tunnel.NodeName(s.localNode()), Software: s.cfg.Version,
+		Packet: s.relay.From,
 	}, s.log)
 	if err != nil {
 		return err
@@ -133,6 +138,7 @@ func (s *Server) Components() []lifecycle.Component {
 		certs.Component(s.certsConfig(), s.log.With("component", certs.ComponentName)),
 		s.store.Component(),
 		s.hubComponent(),
+		s.relayComponent(kube.APIServer),
 	}
 	comps = append(comps, kube.Components(kube.Config{
 		Listener:              s.listener,

@@ -77,7 +77,7 @@ func runServer(ctx context.Context, d *daemon, node *nodeOptions, opts *serverOp
 	if cfg.RunsNode {
 		ac.ServerURL = "https://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(cfg.Port))
 		ac.Issue, ac.ServerCA, ac.KubeletAfter = srv.Issue, srv.CA(), srv.ControllersBuilt()
-		ac.Rights = addons.Name
+		ac.Rights, ac.Relay = addons.Name, srv.Relay()
 		nodeSide, err := agent.New(ctx, ac, facts, d.log, d.report)
 		if err != nil {
 			return err
