@@ -218,6 +218,8 @@ func TestStats(t *testing.T) {
 		if st.Lanes[0].Class != tunnel.LaneBulk || st.Lanes[0].Index != 0 || st.Lanes[1].Index != 1 {
 			t.Fatalf("order of lanes: %+v", st.Lanes)
 		}
+		// What is written counts once the write has returned.
+		eventually(t, "the count", func() bool { st = s.Stats(); return st.Lanes[2].Out >= 100 })
 		l := st.Lanes[2]
 		if l.Streams != 1 || l.In < 100 || l.Out < 100 || st.Bytes[tunnel.LaneInteractive] != l.Traffic || l.LastHeard.Before(l.Since) {
 			t.Fatalf("%+v", st)
