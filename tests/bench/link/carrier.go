@@ -91,15 +91,24 @@ func connect(config *tls.Config, addr string) (*tls.Conn, error) {
 
 // patiently tries until it works, for half a minute.
 func patiently(try func() error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	return patientlyUntil(ctx, try)
+}
+
+func patientlyUntil(ctx context.Context, try func() error) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	end := time.Now().Add(30 * time.Second)
 	for {
 		err := try()
-		if err == nil || time.Now().After(end) {
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
 			return err
 		}
-		<-tick.C
 	}
 }
 

@@ -38,7 +38,11 @@ func (l *load) mixedWith(do byte) error {
 	buf := make([]byte, requestSize)
 	pause := time.NewTicker(10 * time.Millisecond)
 	defer pause.Stop()
-	began, moved := time.Now(), b.moved.Load()
+	before, err := b.progress()
+	if err != nil {
+		return err
+	}
+	began := time.Now()
 	for n := 0; time.Since(began) < l.length; n++ {
 		took, err := exchange(conn, buf)
 		if err != nil {
@@ -56,8 +60,12 @@ func (l *load) mixedWith(do byte) error {
 		}
 		<-pause.C
 	}
+	after, err := b.progress()
+	if err != nil {
+		return err
+	}
 	name := "while a copy runs " + direction(do)
-	l.figures[name+": copy"] = float64(b.moved.Load()-moved) * 8 / 1e6 / time.Since(began).Seconds()
+	l.figures[name+": copy"] = after.rate(before)
 	l.note(name+": round trip", trips)
 	l.note(name+": dial to first byte", dials)
 	return b.err()

@@ -5,21 +5,22 @@ import (
 	"flag"
 	"io"
 	"net"
+	"sync/atomic"
+	"time"
 )
 
 // The first byte of a connection says what the target does with it.
 const (
 	doEcho   = 'e' // return what comes
-	doSink   = 's' // take what comes and write receipts
-	doSource = 'o' // write without end
+	doSink   = 's' // take what comes
+	doCount  = 'c' // for each byte say how much all doSink took so far, and the time
+	doSource = 'o' // write until doEnd comes
 	doUnread = 'u' // write without end and never read
+	doEnd    = 'x' // ends doSource
 )
 
-const (
-	chunk = 64 << 10
-	// receipt is after how many bytes the sink says how many came so far.
-	receipt = 128 << 10
-)
+// chunk is how much is read and written at once, in bytes.
+const chunk = 64 << 10
 
 // target is the process that the node's end dials.
 func target(args []string) error {
@@ -30,6 +31,7 @@ func target(args []string) error {
 	if err != nil {
 		return err
 	}
+	t := &targetState{began: time.Now()}
 	for {
 		conn, err := listener.Accept()
 		if err != nil {
@@ -37,51 +39,64 @@ func target(args []string) error {
 		}
 		go func() {
 			defer conn.Close()
-			serveTarget(conn)
+			t.serve(conn)
 		}()
 	}
 }
 
-func serveTarget(conn net.Conn) {
+type targetState struct {
+	began time.Time
+	sunk  atomic.Uint64
+}
+
+func (t *targetState) serve(conn net.Conn) {
 	var do [1]byte
 	if _, err := io.ReadFull(conn, do[:]); err != nil {
 		return
 	}
-	buf := make([]byte, chunk)
 	switch do[0] {
 	case doEcho:
-		for {
-			n, err := conn.Read(buf)
-			if err != nil {
-				return
-			}
-			if _, err := conn.Write(buf[:n]); err != nil {
-				return
-			}
-		}
+		answer(conn, func(said []byte) []byte { return said })
 	case doSink:
-		sink(conn, buf)
-	case doSource, doUnread:
-		for {
-			if _, err := conn.Write(buf); err != nil {
-				return
-			}
-		}
+		answer(conn, func(said []byte) []byte { t.sunk.Add(uint64(len(said))); return nil })
+	case doCount:
+		answer(conn, func([]byte) []byte {
+			text := binary.BigEndian.AppendUint64(nil, t.sunk.Load())
+			return binary.BigEndian.AppendUint64(text, uint64(time.Since(t.began)))
+		})
+	case doSource:
+		var over atomic.Bool
+		go func() {
+			_, _ = conn.Read(make([]byte, 1))
+			over.Store(true)
+		}()
+		write(conn, over.Load)
+	case doUnread:
+		write(conn, func() bool { return false })
 	}
 }
 
-func sink(conn net.Conn, buf []byte) {
-	var total, told uint64
+// answer writes what reply makes of each read.
+func answer(conn net.Conn, reply func([]byte) []byte) {
+	buf := make([]byte, chunk)
 	for {
 		n, err := conn.Read(buf)
 		if err != nil {
 			return
 		}
-		if total += uint64(n); total-told >= receipt {
-			told = total
-			if _, err := conn.Write(binary.BigEndian.AppendUint64(nil, total)); err != nil {
+		if text := reply(buf[:n]); len(text) > 0 {
+			if _, err := conn.Write(text); err != nil {
 				return
 			}
+		}
+	}
+}
+
+func write(conn net.Conn, over func() bool) {
+	buf := make([]byte, chunk)
+	for !over() {
+		if _, err := conn.Write(buf); err != nil {
+			return
 		}
 	}
 }

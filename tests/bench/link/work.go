@@ -2,12 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/kedge-io/kedge/tests/bench/bed"
@@ -189,112 +186,29 @@ func plural(streams int) string {
 	return fmt.Sprintf("%d streams", streams)
 }
 
-// meter takes the rate and the processor time of a bulk transfer under way.
+// meter takes the rate and the processor time of a copy under way.
 func (l *load) meter(name string, b *bulk) error {
 	<-time.After(l.warm)
 	cpu, err := bed.CPU(l.watch...)
 	if err != nil {
 		return err
 	}
-	began, moved := time.Now(), b.moved.Load()
-	<-time.After(l.length)
-	took := time.Since(began)
-	moved = b.moved.Load() - moved
-	after, err := bed.CPU(l.watch...)
+	before, err := b.progress()
 	if err != nil {
 		return err
 	}
-	l.figures[name] = float64(moved) * 8 / 1e6 / took.Seconds()
-	if moved > 100e6 {
-		l.figures[name+", processor"] = (after - cpu).Seconds() / (float64(moved) / 1e9)
+	<-time.After(l.length)
+	used, err := bed.CPU(l.watch...)
+	if err != nil {
+		return err
+	}
+	after, err := b.progress()
+	if err != nil {
+		return err
+	}
+	l.figures[name] = after.rate(before)
+	if moved := after.bytes - before.bytes; moved > 100e6 {
+		l.figures[name+", processor"] = (used - cpu).Seconds() / (float64(moved) / 1e9)
 	}
 	return b.err()
-}
-
-// bulk is a transfer that goes on until stop. moved counts the bytes that have
-// come out at the other end.
-type bulk struct {
-	moved atomic.Int64
-	conns []net.Conn
-	wg    sync.WaitGroup
-	over  atomic.Bool
-	first atomic.Pointer[error]
-}
-
-func (l *load) bulk(do byte, streams int) (*bulk, error) {
-	b := &bulk{}
-	for range streams {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		conn, err := l.open(ctx, do)
-		cancel()
-		if err != nil {
-			b.stop()
-			return nil, err
-		}
-		b.conns = append(b.conns, conn)
-		if do == doSource {
-			b.wg.Go(func() { b.take(conn) })
-		} else {
-			b.wg.Go(func() { b.give(conn) })
-			b.wg.Go(func() { b.receipts(conn) })
-		}
-	}
-	return b, nil
-}
-
-func (b *bulk) take(conn net.Conn) {
-	buf := make([]byte, chunk)
-	for {
-		n, err := conn.Read(buf)
-		b.moved.Add(int64(n))
-		if err != nil {
-			b.fail(err)
-			return
-		}
-	}
-}
-
-func (b *bulk) give(conn net.Conn) {
-	buf := make([]byte, chunk)
-	for {
-		if _, err := conn.Write(buf); err != nil {
-			b.fail(err)
-			return
-		}
-	}
-}
-
-func (b *bulk) receipts(conn net.Conn) {
-	var last uint64
-	buf := make([]byte, 8)
-	for {
-		if _, err := io.ReadFull(conn, buf); err != nil {
-			b.fail(err)
-			return
-		}
-		now := binary.BigEndian.Uint64(buf)
-		b.moved.Add(int64(now - last))
-		last = now
-	}
-}
-
-func (b *bulk) fail(err error) {
-	if !b.over.Load() {
-		b.first.CompareAndSwap(nil, &err)
-	}
-}
-
-func (b *bulk) err() error {
-	if err := b.first.Load(); err != nil {
-		return *err
-	}
-	return nil
-}
-
-func (b *bulk) stop() {
-	b.over.Store(true)
-	for _, conn := range b.conns {
-		_ = conn.Close()
-	}
-	b.wg.Wait()
 }
