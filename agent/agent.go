@@ -176,7 +176,7 @@ func (a *Agent) link() (lifecycle.Component, error) {
 	}
 	a.way.spoke.Store(s)
 	// Ready means that a dial came back, and what is dialled is kubelet.
-	return s.Component(enroll.ComponentName, kube.Kubelet), nil
+	return a.measured(s.Component(enroll.ComponentName, kube.Kubelet)), nil
 }
 
 func (a *Agent) runtimeConfig() runtime.Config {

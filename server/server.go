@@ -25,6 +25,7 @@ import (
 	"github.com/kedge-io/kedge/server/egress"
 	"github.com/kedge-io/kedge/server/join"
 	"github.com/kedge-io/kedge/server/kube"
+	"github.com/kedge-io/kedge/server/links"
 	"github.com/kedge-io/kedge/server/metrics"
 	"github.com/kedge-io/kedge/server/nodes"
 	"github.com/kedge-io/kedge/tunnel"
@@ -50,6 +51,7 @@ type Server struct {
 	store    *datastore.Store
 	join     *join.Server
 	hub      *hub.Hub
+	links    *links.Links
 	relay    *relay.Switch
 	local    *relay.Local // nil if the server runs no node
 	egress   *egress.Egress
@@ -88,13 +90,7 @@ func (s *Server) build(report Report) error {
 		Replaced: func(node string) { s.hub.Disconnect(tunnel.NodeName(node), errReplaced) },
 	}, s.log.With("component", join.ComponentName))
 	s.buildRelay()
-	var err error
-	s.hub, err = hub.New(hub.Config{
-		ClientCAs: s.join.ClientCAs, Admit: s.join.AdmitNode,
-		LocalNode: tunnel.NodeName(s.localNode()), Software: s.cfg.Version,
-		Packet: s.relay.From,
-	}, s.log)
-	if err != nil {
+	if err := s.buildHub(); err != nil {
 		return err
 	}
 	s.egress = egress.New(egress.Config{
@@ -104,6 +100,7 @@ func (s *Server) build(report Report) error {
 	if err := s.buildMetrics(report); err != nil {
 		return err
 	}
+	var err error
 	s.addons, err = addons.New(addons.Config{
 		Dir: s.cfg.Layout.Manifests(), Disable: s.cfg.Disable, ClusterDNS: s.cfg.Net.DNS,
 		Client: func() (*rest.Config, error) {
@@ -162,8 +159,8 @@ func (s *Server) Components() []lifecycle.Component {
 	if s.metrics != nil {
 		comps = append(comps, s.metrics.Component(kube.APIServer))
 	}
-	comps = append(comps, s.join.Component(kube.APIServer, addons.Name), s.addons.Component(kube.APIServer))
-	return append(comps, nodes.New(nodes.Config{OwnNode: s.localNode(), Client: s.supervisorClient}, s.log, kube.APIServer))
+	comps = append(comps, s.join.Component(kube.APIServer, addons.Name), s.addons.Component(kube.APIServer), s.links.Component(kube.APIServer))
+	return append(comps, nodes.New(nodes.Config{OwnNode: s.localNode(), Client: s.supervisorClient, Deleted: s.forget}, s.log, kube.APIServer))
 }
 
 func (s *Server) supervisorClient() (kubernetes.Interface, error) {
@@ -172,17 +169,6 @@ func (s *Server) supervisorClient() (kubernetes.Interface, error) {
 		return nil, err
 	}
 	return kubernetes.NewForConfig(config)
-}
-
-// hubComponent ends the nodes' links at a stop. The hub itself takes links as
-// soon as the API server's listener hands them over.
-func (s *Server) hubComponent() lifecycle.Component {
-	return lifecycle.Component{Name: "tunnel-hub", Run: func(ctx context.Context, ready func()) error {
-		ready()
-		<-ctx.Done()
-		s.hub.Close()
-		return ctx.Err()
-	}}
 }
 
 // front answers the supervisor's paths and hands the rest to the API.

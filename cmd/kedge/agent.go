@@ -54,6 +54,7 @@ works behind NAT. The token is needed for the first start and may be gone later.
 			return err
 		}
 		d.adapted(a.Adaptations())
+		d.handlers = a.LinkHandlers()
 		comps, err := a.Components()
 		if err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"time"
 
@@ -32,6 +33,8 @@ type daemon struct {
 	claim      *claim
 	ran        bool
 	settled    func() // ends what is special about memory during the start
+	// handlers answer at the status socket below their paths.
+	handlers map[string]http.Handler
 }
 
 // newDaemon reads the options. It touches nothing on disk.
@@ -90,6 +93,9 @@ func (d *daemon) run(ctx context.Context, comps []lifecycle.Component) error {
 		return err
 	}
 	defer server.Close()
+	for path, h := range d.handlers {
+		server.Handle(path, h)
+	}
 	d.ran = true
 	// The status outlives the stop of the components, so that somebody who
 	// waits for it sees what is still stopping.

@@ -73,6 +73,7 @@ func runServer(ctx context.Context, d *daemon, node *nodeOptions, opts *serverOp
 		return err
 	}
 	defer srv.Close()
+	d.handlers = srv.LinkHandlers()
 	comps := srv.Components()
 	if cfg.RunsNode {
 		ac.ServerURL = "https://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(cfg.Port))

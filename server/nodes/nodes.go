@@ -37,6 +37,8 @@ type Config struct {
 	// Client gives a client with the supervisor's rights. It is called once
 	// the components that this one needs are ready.
 	Client func() (kubernetes.Interface, error)
+	// Deleted, where set, is told the name of each node that was deleted.
+	Deleted func(node string)
 }
 
 // New returns the component. It is ready when all nodes were seen.
@@ -66,7 +68,7 @@ func (c *controller) run(ctx context.Context, ready func()) error {
 		}
 	}
 	if _, err := informer.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc: add, UpdateFunc: func(_, obj any) { add(obj) },
+		AddFunc: add, UpdateFunc: func(_, obj any) { add(obj) }, DeleteFunc: c.deleted,
 	}); err != nil {
 		return fmt.Errorf("watch nodes: %w", err)
 	}
@@ -91,6 +93,15 @@ func (c *controller) run(ctx context.Context, ready func()) error {
 			queue.Forget(name)
 		}
 		queue.Done(name)
+	}
+}
+
+// deleted hands on the name of a node that is gone, also when the watch was
+// interrupted meanwhile.
+func (c *controller) deleted(obj any) {
+	name, err := cache.DeletionHandlingMetaNamespaceKeyFunc(obj)
+	if err == nil && c.cfg.Deleted != nil {
+		c.cfg.Deleted(name)
 	}
 }
 

@@ -56,20 +56,36 @@ func (h *Hub) Status() []NodeStatus {
 	defer h.mu.Unlock()
 	list := make([]NodeStatus, 0, len(h.nodes))
 	for name, n := range h.nodes {
-		if n.order == 0 {
-			continue // asked for, but never here
+		if n.order > 0 { // else asked for, but never here
+			list = append(list, n.status(name))
 		}
-		st := NodeStatus{
-			Node: name, Since: n.lost, Reconnects: n.reconnects, LastError: n.lastError,
-			DialErrors: maps.Clone(n.dialErrors),
-		}
-		if n.link != nil {
-			n.link.status(&st)
-		}
-		list = append(list, st)
 	}
 	slices.SortFunc(list, func(a, b NodeStatus) int { return strings.Compare(string(a.Node), string(b.Node)) })
 	return list
+}
+
+// StatusOf returns the state of one node, false if it never connected since the
+// hub started, or was forgotten.
+func (h *Hub) StatusOf(name tunnel.NodeName) (NodeStatus, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n := h.nodes[name]
+	if n == nil || n.order == 0 {
+		return NodeStatus{}, false
+	}
+	return n.status(name), true
+}
+
+// status is called with Hub.mu held.
+func (n *node) status(name tunnel.NodeName) NodeStatus {
+	st := NodeStatus{
+		Node: name, Since: n.lost, Reconnects: n.reconnects, LastError: n.lastError,
+		DialErrors: maps.Clone(n.dialErrors),
+	}
+	if n.link != nil {
+		n.link.status(&st)
+	}
+	return st
 }
 
 func (l *link) status(st *NodeStatus) {

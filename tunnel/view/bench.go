@@ -33,6 +33,10 @@ func BenchQuery(peer string, o speed.Options) string {
 // with a speed.Result as JSON. It ends with the request.
 func BenchHandler(dial DialNode) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost {
+			http.Error(w, "a measurement fills the line: ask for it with POST", http.StatusMethodNotAllowed)
+			return
+		}
 		peer, options, err := readQuery(r.URL.Query())
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)

@@ -6,6 +6,12 @@ import (
 	"net/http"
 )
 
+// Paths of the handlers at a daemon's status socket.
+const (
+	PathStatus = "/link/status"
+	PathBench  = "/link/bench"
+)
+
 // StatusHandler answers GET with the report of now as JSON, restricted to one
 // link by the parameter "peer". A server's own node has no link.
 func StatusHandler(source func() Report) http.Handler {

@@ -1,0 +1,24 @@
+package view
+
+import "github.com/kedge-io/kedge/tunnel/hub"
+
+// OfHub is the report of a server.
+func OfHub(nodes []hub.NodeStatus) Report {
+	r := Report{Role: "server", Links: make([]Link, 0, len(nodes))}
+	for _, n := range nodes {
+		l := Link{
+			Peer: string(n.Node), Up: n.Connected, State: "down", Since: n.Since, RemoteAddr: n.RemoteAddr,
+			RTT: n.RTT, Reconnects: n.Reconnects, Streams: n.Streams, BytesIn: n.BytesIn, BytesOut: n.BytesOut,
+			Traffic: n.Bytes, Packets: Packets{In: n.PacketsIn, Out: n.PacketsOut, Dropped: n.PacketsDropped},
+			Software: n.Software, Features: n.Capabilities, DialErrors: map[string]int64{}, LastError: n.LastError, Lanes: n.Lanes,
+		}
+		if n.Connected {
+			l.State = "up"
+		}
+		for kind, count := range n.DialErrors {
+			l.DialErrors[string(kind)] = count
+		}
+		r.Links = append(r.Links, l)
+	}
+	return r
+}
