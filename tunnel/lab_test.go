@@ -75,6 +75,11 @@ type server struct {
 
 func startServer(t testing.TB, a *authority, addr string, change func(*hub.Config)) *server {
 	t.Helper()
+	return startServerLog(t, a, addr, change, slog.New(slog.DiscardHandler))
+}
+
+func startServerLog(t testing.TB, a *authority, addr string, change func(*hub.Config), log *slog.Logger) *server {
+	t.Helper()
 	cfg := hub.Config{
 		ClientCAs: func() *x509.CertPool { return pki.Pool(a.client.Cert) },
 		Session:   quick, Lanes: quickLanes, Software: "test",
@@ -82,7 +87,7 @@ func startServer(t testing.TB, a *authority, addr string, change func(*hub.Confi
 	if change != nil {
 		change(&cfg)
 	}
-	h, err := hub.New(cfg, slog.New(slog.DiscardHandler))
+	h, err := hub.New(cfg, log)
 	if err != nil {
 		t.Fatal(err)
 	}
