@@ -19,7 +19,6 @@ import (
 	"github.com/kedge-io/kedge/agent/runtime/bundle"
 	"github.com/kedge-io/kedge/internal/lifecycle"
 	"github.com/kedge-io/kedge/internal/wire"
-	"github.com/kedge-io/kedge/tunnel/access"
 	"github.com/kedge-io/kedge/tunnel/spoke"
 )
 
@@ -94,9 +93,14 @@ func (a *Agent) Components(api ...string) ([]lifecycle.Component, error) {
 	if err != nil {
 		return nil, err
 	}
+	reach, err := a.newReach()
+	if err != nil {
+		return nil, err
+	}
 	pods, err := network.New(network.Config{
 		NodeName: a.cfg.NodeName, ClusterCIDR: cluster.pods, Kubeconfig: a.id.Files.AgentConfig,
 		ConfDir: a.cfg.Layout.CNIConfig(), StateDir: a.cfg.Layout.CNIState(), NodeIPs: a.cfg.namedIPs(),
+		HostPorts: reach.hostPorts, HostPortsChanged: reach.ports.Subscribe(),
 	}, a.log, a.reporter(network.Name))
 	if err != nil {
 		return nil, err
@@ -118,6 +122,7 @@ func (a *Agent) Components(api ...string) ([]lifecycle.Component, error) {
 		a.programs(),
 		containerd.Component(programsName),
 		images.Component(),
+		reach.component(),
 		pods.Component(rights...),
 		a.relay().Component(network.Name),
 		names.Component(rights...),
@@ -126,7 +131,7 @@ func (a *Agent) Components(api ...string) ([]lifecycle.Component, error) {
 	if a.cfg.Issue != nil {
 		return comps, nil
 	}
-	link, err := a.link()
+	link, err := a.link(reach)
 	if err != nil {
 		return nil, err
 	}
@@ -160,12 +165,12 @@ func (a *Agent) enrolment() lifecycle.Component {
 	return c
 }
 
-func (a *Agent) link() (lifecycle.Component, error) {
+func (a *Agent) link(reach *reach) (lifecycle.Component, error) {
 	files := a.id.Files
 	s, err := spoke.New(spoke.Config{
 		Server: a.cfg.ServerURL, CAFile: files.ServerCA,
 		CertFile: files.KubeletClientCert, KeyFile: files.KubeletClientKey,
-		Rules:    func() access.Rules { return access.Rules{KubeletPort: kube.KubeletPort} },
+		Rules:    reach.rules,
 		Proxy:    a.cfg.Proxy,
 		Report:   a.reporter(spoke.Component),
 		Software: a.cfg.Version,
@@ -176,7 +181,7 @@ func (a *Agent) link() (lifecycle.Component, error) {
 	}
 	a.way.spoke.Store(s)
 	// Ready means that a dial came back, and what is dialled is kubelet.
-	return a.measured(s.Component(enroll.ComponentName, kube.Kubelet)), nil
+	return s.Component(enroll.ComponentName, kube.Kubelet), nil
 }
 
 func (a *Agent) runtimeConfig() runtime.Config {

@@ -17,10 +17,15 @@ type Rules struct {
 	KubeletPort uint16
 	// PodRanges are the node's own pod CIDRs; empty while they are unknown.
 	PodRanges []netip.Prefix
-	// HostAddresses are further addresses of the host. They are refused even
-	// inside a pod range. The first address of each range, which the bridge
-	// of the pod network has, need not be listed.
+	// HostAddresses are further addresses of the host: its internal ones. They
+	// are refused even inside a pod range, except at HostPorts. The first
+	// address of each range, which the bridge of the pod network has, need not
+	// be listed.
 	HostAddresses []netip.Addr
+	// HostPorts are the TCP ports that pods in the host's network declare.
+	// They may be dialled at HostAddresses and at the first address of each
+	// pod range. Nobody changes the map any more.
+	HostPorts map[uint16]bool
 }
 
 // Allow returns the address to dial for t, or a *tunnel.RefusedError. Callers
@@ -43,6 +48,10 @@ func (r Rules) Allow(t tunnel.Target) (netip.AddrPort, error) {
 		return ap, nil
 	case !addr.IsGlobalUnicast():
 		return netip.AddrPort{}, refuse(t, "on the node itself only the kubelet may be dialled")
+	case r.isHost(addr):
+		if !r.HostPorts[ap.Port()] {
+			return netip.AddrPort{}, refuse(t, "no pod in the network of this host declares the port (ports of a container with hostNetwork: true)")
+		}
 	case !r.isPod(addr):
 		return netip.AddrPort{}, refuse(t, "the address is not that of a pod on this node")
 	}
@@ -56,21 +65,30 @@ func (r Rules) isKubelet(ap netip.AddrPort) bool {
 	return ap.Addr() == netip.AddrFrom4([4]byte{127, 0, 0, 1}) || ap.Addr() == netip.IPv6Loopback()
 }
 
-func (r Rules) isPod(addr netip.Addr) bool {
+// isHost knows the addresses of the host that are unique in the cluster.
+func (r Rules) isHost(addr netip.Addr) bool {
 	for _, host := range r.HostAddresses {
 		if addr == host.Unmap() {
-			return false
+			return true
 		}
 	}
+	for _, p := range r.PodRanges {
+		if addr == p.Masked().Addr().Next() {
+			return true
+		}
+	}
+	return false
+}
+
+func (r Rules) isPod(addr netip.Addr) bool {
 	for _, p := range r.PodRanges {
 		p = p.Masked()
 		if !p.Contains(addr) {
 			continue
 		}
-		// The first address names the range, the next is the host's own end
-		// of the bridge, the last of an IPv4 range is its broadcast.
-		network := p.Addr()
-		return addr != network && addr != network.Next() && (addr.Is6() || p.Contains(addr.Next()))
+		// The first address names the range, the last of an IPv4 range is its
+		// broadcast.
+		return addr != p.Addr() && (addr.Is6() || p.Contains(addr.Next()))
 	}
 	return false
 }

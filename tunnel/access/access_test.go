@@ -13,7 +13,8 @@ func rules() access.Rules {
 	return access.Rules{
 		KubeletPort:   access.KubeletPort,
 		PodRanges:     []netip.Prefix{netip.MustParsePrefix("10.42.3.0/24"), netip.MustParsePrefix("fd00:42::/64")},
-		HostAddresses: []netip.Addr{netip.MustParseAddr("10.42.3.9")},
+		HostAddresses: []netip.Addr{netip.MustParseAddr("10.42.3.9"), netip.MustParseAddr("192.168.1.10")},
+		HostPorts:     map[uint16]bool{9100: true, 10250: true},
 	}
 }
 
@@ -25,6 +26,11 @@ func TestAllowGrantsOnlyKubeletAndOwnPods(t *testing.T) {
 		"10.42.3.2:8443":           "10.42.3.2:8443",
 		"[::ffff:10.42.3.2]:80":    "10.42.3.2:80",
 		"[fd00:42::7]:443":         "[fd00:42::7]:443",
+		"10.42.3.1:9100":           "10.42.3.1:9100", // the bridge of the host
+		"10.42.3.9:9100":           "10.42.3.9:9100",
+		"192.168.1.10:9100":        "192.168.1.10:9100",
+		"[::ffff:10.42.3.1]:9100":  "10.42.3.1:9100",
+		"[fd00:42::1]:9100":        "[fd00:42::1]:9100",
 	} {
 		got, err := rules().Allow(tunnel.Target{Network: "tcp", Address: address})
 		if err != nil || got.String() != want {
@@ -44,6 +50,12 @@ func TestAllowRefusesEverythingElse(t *testing.T) {
 		"cluster api":            {Network: "tcp", Address: "10.43.0.1:443"},
 		"other node's pod":       {Network: "tcp", Address: "10.42.4.2:80"},
 		"bridge of the host":     {Network: "tcp", Address: "10.42.3.1:22"},
+		"host's address":         {Network: "tcp", Address: "192.168.1.10:22"},
+		"declared on loopback":   {Network: "tcp", Address: "127.0.0.1:9100"},
+		"declared elsewhere":     {Network: "tcp", Address: "192.168.1.11:9100"},
+		"declared on metadata":   {Network: "tcp", Address: "169.254.169.254:9100"},
+		"other node's bridge":    {Network: "tcp", Address: "10.42.4.1:9100"},
+		"declared at the range":  {Network: "tcp", Address: "10.42.3.0:9100"},
 		"network address":        {Network: "tcp", Address: "10.42.3.0:22"},
 		"broadcast":              {Network: "tcp", Address: "10.42.3.255:22"},
 		"host address in range":  {Network: "tcp", Address: "10.42.3.9:22"},
