@@ -187,12 +187,13 @@ func (l *link) want(class tunnel.Lane) {
 	}
 }
 
-// close ends the link. The control session tells the node why.
+// close ends the link. Streams end first, with the reason of the link; once the
+// node knows, it closes the lanes from its end.
 func (l *link) close(reason error) {
-	l.control.Close(reason)
 	if l.mux != nil {
 		l.mux.Close(reason)
 	}
+	l.control.Close(reason)
 }
 
 // wait returns when control session, lanes and streams have ended.
