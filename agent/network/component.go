@@ -2,6 +2,7 @@ package network
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -47,6 +48,7 @@ type Network struct {
 	reannotate chan struct{}
 	mu         sync.Mutex
 	site       []netip.Addr // guarded by mu
+	direct     *direct
 }
 
 // New makes the pod network of a node. Report, which may be nil, is told of
@@ -83,7 +85,11 @@ func (n *Network) Annotations() map[string]string {
 	for i, a := range n.site {
 		words[i] = a.String()
 	}
-	return map[string]string{wire.AnnotationAddresses: strings.Join(words, ",")}
+	own := map[string]string{wire.AnnotationAddresses: strings.Join(words, ","), wire.AnnotationProbeKey: ""}
+	if n.direct != nil {
+		own[wire.AnnotationProbeKey] = base64.StdEncoding.EncodeToString(n.direct.key.Public())
+	}
+	return own
 }
 
 // Reannotate receives something when Annotations has changed.
@@ -133,6 +139,12 @@ func (n *Network) Run(ctx context.Context, ready func()) error {
 		return err
 	}
 	defer stop()
+	if n.direct, err = newDirect(n.cfg, n.log, func() { notify(wake) }); err != nil {
+		return err
+	}
+	probing, endProbing := context.WithCancel(ctx)
+	defer n.direct.run(probing)()
+	defer endProbing()
 	k, last := &kernel{}, n.load()
 	retry, isReady := retryMin, false
 	for {
@@ -183,7 +195,7 @@ func (n *Network) once(ctx context.Context, k *kernel, last known) error {
 		return nil
 	}
 	facts.PodCIDR, facts.Peers = last.PodCIDR, last.Peers
-	facts.Direct = onLinkPeers(facts)
+	lookErr := n.direct.look(&facts)
 	if n.cfg.HostPorts != nil {
 		facts.HostPorts = n.cfg.HostPorts()
 	}
@@ -191,7 +203,7 @@ func (n *Network) once(ctx context.Context, k *kernel, last known) error {
 	if err != nil {
 		return err
 	}
-	return k.apply(ctx, n.cfg, plan)
+	return errors.Join(k.apply(ctx, n.cfg, plan), lookErr)
 }
 
 // watch starts the informer of nodes, which calls changed. The result returns

@@ -25,6 +25,9 @@ type Config struct {
 	// something is received from HostPortsChanged.
 	HostPorts        func() []HostPort
 	HostPortsChanged <-chan struct{}
+	// ProbeKeyFile keeps the key by which nodes of one site know each other; it
+	// is made when it is missing. Empty looks for no direct paths.
+	ProbeKeyFile string
 	// StateDir keeps pod addresses and the last known state over restarts. It
 	// must be on a disk that outlives a reboot.
 	StateDir string

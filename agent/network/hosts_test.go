@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -184,6 +185,31 @@ func (h *host) echo(addr string) (stop func()) {
 	return stop
 }
 
+// echoUDP sends datagrams back, and tells how many there were.
+func (h *host) echoUDP(addr string) (heard func() string) {
+	var n atomic.Int32
+	h.do(func() {
+		c, err := net.ListenPacket("udp", addr)
+		if err != nil {
+			h.t.Error(err)
+			return
+		}
+		h.t.Cleanup(func() { c.Close() })
+		go func() {
+			buf := make([]byte, 64<<10)
+			for {
+				length, from, err := c.ReadFrom(buf)
+				if err != nil {
+					return
+				}
+				n.Add(1)
+				_, _ = c.WriteTo(buf[:length], from)
+			}
+		}()
+	})
+	return func() string { return fmt.Sprintf("%d probes", n.Load()) }
+}
+
 // talk opens a connection to an echo; the result sends a text and returns what
 // came back.
 func (h *host) talk(addr string) func(text string) string {
@@ -267,6 +293,8 @@ func want(t *testing.T, what, got, want string) {
 		t.Errorf("%s: got %q, want %q", what, got, want)
 	}
 }
+
+func containsText(text, part string) bool { return strings.Contains(text, part) }
 
 func contains(t *testing.T, what, text string, parts ...string) {
 	t.Helper()

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/kedge-io/kedge/agent/network/nft"
 	"github.com/kedge-io/kedge/internal/fsx"
@@ -48,7 +49,10 @@ func (k *kernel) apply(ctx context.Context, cfg Config, p Plan) error {
 	if err := ensureForward(ctx, p.Forward); err != nil {
 		return err
 	}
-	if err := ensureRoutes(p.Routes); err != nil {
+	if err := ensureRoutes(unix.RT_TABLE_MAIN, p.Routes); err != nil {
+		return err
+	}
+	if err := ensureProbeRoutes(p.Probes); err != nil {
 		return err
 	}
 	for _, dir := range []string{cfg.ConfDir, cfg.StateDir} {
@@ -124,7 +128,7 @@ func observe() (Facts, error) {
 		if err != nil {
 			return f, fmt.Errorf("listing the addresses of link %s: %w", attrs.Name, err)
 		}
-		u := Uplink{Name: attrs.Name}
+		u := Uplink{Name: attrs.Name, Index: attrs.Index, MTU: attrs.MTU}
 		for _, a := range addrs {
 			if own, ok := prefixOf(a.IPNet); ok {
 				u.Addresses = append(u.Addresses, own)

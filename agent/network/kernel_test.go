@@ -31,6 +31,19 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
+// onLinkPeers takes every peer with an address on a subnet of the host for near.
+func onLinkPeers(f Facts) map[string]Path {
+	direct := map[string]Path{}
+	for _, p := range f.Peers {
+		for _, addr := range p.Addresses {
+			if u, ok := onLink(f.Uplinks, addr); ok {
+				direct[p.Name] = Path{Gateway: addr, Link: u.Name}
+			}
+		}
+	}
+	return direct
+}
+
 func factsA(peers ...Peer) Facts {
 	return Facts{PodCIDR: netip.MustParsePrefix("10.42.0.0/24"), Peers: peers}
 }

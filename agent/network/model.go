@@ -1,6 +1,10 @@
 package network
 
-import "net/netip"
+import (
+	"net/netip"
+
+	"github.com/kedge-io/kedge/agent/network/probe"
+)
 
 // Facts are everything that the plan of a node's pod network is made from.
 type Facts struct {
@@ -8,9 +12,9 @@ type Facts struct {
 	PodCIDR netip.Prefix
 	// Peers are the other nodes, in any order.
 	Peers []Peer
-	// Direct are the peers, by name, that were heard on a link of this host;
-	// all others are reached over the relay.
-	Direct map[string]Path
+	// Direct are the peers, by name, that have proven to be on a link of this
+	// host; all others are reached over the relay. Tried are those that may be.
+	Direct, Tried map[string]Path
 	// Relay tells that the relay's device is there and up.
 	Relay bool
 	// HostPorts are the ports of pods in the host's network.
@@ -33,17 +37,13 @@ type Peer struct {
 	// Addresses are those of the node in its site and those that a person
 	// declared to be reachable from outside.
 	Addresses []netip.Addr `json:"addresses,omitempty"`
-	// ProbeKey is the Ed25519 key by which the node proves that it is the one
+	// ProbeKey is the X25519 key by which the node proves that it is the one
 	// that answers at such an address; empty when it published none.
 	ProbeKey []byte `json:"probeKey,omitempty"`
 }
 
 // Path is a way to a peer that needs no relay.
-type Path struct {
-	// Gateway is the peer's own address on the link.
-	Gateway netip.Addr
-	Link    string
-}
+type Path = probe.Path
 
 // HostPort is a port that a pod in the host's network declares.
 type HostPort struct {
@@ -54,38 +54,48 @@ type HostPort struct {
 
 // Uplink is a link of the host through which other nodes may be reached.
 type Uplink struct {
-	Name string
+	Name  string
+	Index int
+	// MTU in bytes.
+	MTU int
 	// Addresses are the link's own addresses with the length of their subnet.
 	Addresses []netip.Prefix
 }
 
 // onLink returns the link on whose subnet addr lies. The host's own addresses
 // are not on any link.
-func onLink(uplinks []Uplink, addr netip.Addr) (string, bool) {
-	best, bits := "", -1
+func onLink(uplinks []Uplink, addr netip.Addr) (link Uplink, ok bool) {
+	bits := -1
 	for _, u := range uplinks {
 		for _, own := range u.Addresses {
 			if own.Addr() == addr {
-				return "", false
+				return Uplink{}, false
 			}
 			if own.Masked().Contains(addr) && own.Bits() > bits {
-				best, bits = u.Name, own.Bits()
+				link, bits = u, own.Bits()
 			}
 		}
 	}
-	return best, best != ""
+	return link, bits >= 0
 }
 
-// onLinkPeers are the peers that have an address on a subnet of this host.
-func onLinkPeers(f Facts) map[string]Path {
-	direct := map[string]Path{}
+// candidates are the peers that have a key and an address on a subnet of this
+// host: they may be near, or another site has the same subnet.
+func candidates(f Facts, mtu int) []probe.Peer {
+	var out []probe.Peer
 	for _, p := range f.Peers {
+		if len(p.ProbeKey) == 0 {
+			continue
+		}
+		c := probe.Peer{Name: p.Name, Address: p.PodCIDR.Addr().Next(), Key: p.ProbeKey}
 		for _, addr := range p.Addresses {
-			if link, ok := onLink(f.Uplinks, addr); ok {
-				direct[p.Name] = Path{Gateway: addr, Link: link}
-				break
+			if u, ok := onLink(f.Uplinks, addr); ok {
+				c.Paths = append(c.Paths, Path{Gateway: addr, Link: u.Name, Index: u.Index, MTU: min(u.MTU, mtu)})
 			}
 		}
+		if len(c.Paths) > 0 {
+			out = append(out, c)
+		}
 	}
-	return direct
+	return out
 }

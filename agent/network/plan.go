@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/kedge-io/kedge/agent/network/probe"
 )
 
 const (
@@ -19,6 +21,10 @@ const (
 	// ASCII; unassigned in the kernel's rtnetlink.h and in iproute2's
 	// rt_protos).
 	RouteProtocol = 107
+
+	// ProbeTable is the routing table for probes, and the priority of the rule
+	// that leads there.
+	ProbeTable = 10107
 
 	// A person's own route to the same range has a lower metric and wins.
 	peerMetric = 107
@@ -41,6 +47,9 @@ type Plan struct {
 	Ruleset  string // text between the braces of table inet kedge-net
 	Forward  netip.Prefix
 	Routes   []Route
+	// Probes are the routes of table ProbeTable, which packets of probes use and
+	// nothing else. Empty where no peer may be near.
+	Probes   []Route
 	Conflist []byte
 	// Relayed names the peers that are reached over the relay only.
 	Relayed []string
@@ -93,7 +102,7 @@ func NewPlan(cfg Config, f Facts) (Plan, error) {
 		return Plan{}, fmt.Errorf("node %s has pod range %s outside of cluster-cidr %s: give this node the servers' cluster-cidr", cfg.NodeName, pods, cfg.ClusterCIDR)
 	}
 	gateway := pods.Addr().Next()
-	mtu := cmp.Or(f.MTU, defaultMTU)
+	mtu := bridgeMTU(f)
 	p := Plan{
 		Bridge: Bridge{
 			Name:    BridgeName,
@@ -119,10 +128,13 @@ func NewPlan(cfg Config, f Facts) (Plan, error) {
 		p.Sysctls = append(p.Sysctls, Sysctl{"net/ipv4/conf/" + RelayName + "/rp_filter", "2"})
 	}
 	p.Routes, p.Relayed = routes(cfg.ClusterCIDR.Masked(), gateway, f)
+	p.Probes = probeRoutes(p, gateway, f)
 	var err error
 	p.Conflist, err = conflist(cfg, pods, p.Bridge)
 	return p, err
 }
+
+func bridgeMTU(f Facts) int { return cmp.Or(f.MTU, defaultMTU) }
 
 func digit(on bool) string {
 	if on {
@@ -158,6 +170,26 @@ func routes(cluster netip.Prefix, own netip.Addr, f Facts) (routes []Route, rela
 	}), relayed
 }
 
+// probeRoutes lead to the cluster addresses of peers over the paths that are
+// being tried, and nowhere else: a probe that took another way would prove it.
+func probeRoutes(p Plan, own netip.Addr, f Facts) []Route {
+	var out []Route
+	for _, peer := range f.Peers {
+		path, ok := f.Tried[peer.Name]
+		if !ok || !p.Forward.Contains(peer.PodCIDR.Addr()) || peer.PodCIDR.Overlaps(f.PodCIDR) {
+			continue
+		}
+		to := peer.PodCIDR.Masked().Addr().Next()
+		out = append(out, Route{Destination: netip.PrefixFrom(to, to.BitLen()), Gateway: path.Gateway, Link: path.Link, Source: own, Metric: peerMetric})
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	out = append(out, Route{Destination: netip.PrefixFrom(netip.IPv4Unspecified(), 0), Metric: guardMetric})
+	slices.SortFunc(out, func(a, b Route) int { return strings.Compare(a.String(), b.String()) })
+	return slices.CompactFunc(out, func(a, b Route) bool { return a.Destination == b.Destination })
+}
+
 // String is the plan as text for people, golden files and comparison.
 func (p Plan) String() string {
 	var b strings.Builder
@@ -170,6 +202,9 @@ func (p Plan) String() string {
 	}
 	for _, r := range p.Routes {
 		fmt.Fprintf(&b, "route %s proto %d\n", r, RouteProtocol)
+	}
+	for _, r := range p.Probes {
+		fmt.Fprintf(&b, "route %s proto %d table %d for udp port %d to %d\n", r, RouteProtocol, ProbeTable, probe.Port, probe.Port)
 	}
 	for _, name := range p.Relayed {
 		fmt.Fprintf(&b, "relayed %s\n", name)

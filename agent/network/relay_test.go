@@ -203,7 +203,7 @@ func TestAddressesOfTheHostAreToldWhenTheyChange(t *testing.T) {
 	c := startedComponent(s.a, fake.NewClientset(nodeObject("a", "10.42.0.0/24", "192.0.2.1")))
 	defer c.stop()
 	site := func() string { return fmt.Sprint(c.Annotations()) }
-	eventually(t, site, "kedge.io/addresses:192.0.2.1]", true)
+	eventually(t, site, "kedge.io/addresses:192.0.2.1 ", true)
 	s.a.run("ip addr add 198.51.100.1/24 dev eth0")
 	eventually(t, site, "192.0.2.1,198.51.100.1", true)
 	select {

@@ -29,6 +29,7 @@ func RemoveAll(ctx context.Context) error {
 	return errors.Join(
 		removePortMappings(ctx), // needs the bridge's address
 		removeRoutes(),
+		ensureProbeRoutes(nil),
 		removeLinks(),
 		removeForward(ctx),
 		nft.Delete(ctx, append([]nft.Table{tableNet}, proxyTables...)...),

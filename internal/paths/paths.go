@@ -91,6 +91,9 @@ func (l Layout) CNIConfig() string { return filepath.Join(l.Agent(), "cni", "net
 // CNIState is where host-local keeps the addresses it gave out.
 func (l Layout) CNIState() string { return filepath.Join(l.Agent(), "cni", "state") }
 
+// ProbeKey is the key by which nodes of one site know each other.
+func (l Layout) ProbeKey() string { return filepath.Join(l.AgentTLS(), "probe.key") }
+
 // Logs holds the log files of child processes.
 func (l Layout) Logs() string { return filepath.Join(l.Agent(), "logs") }
 
