@@ -101,6 +101,7 @@ func (a *Agent) Components(api ...string) ([]lifecycle.Component, error) {
 		NodeName: a.cfg.NodeName, ClusterCIDR: cluster.pods, Kubeconfig: a.id.Files.AgentConfig,
 		ConfDir: a.cfg.Layout.CNIConfig(), StateDir: a.cfg.Layout.CNIState(), NodeIPs: a.cfg.namedIPs(),
 		HostPorts: reach.hostPorts, HostPortsChanged: reach.ports.Subscribe(),
+		ProbeKeyFile: a.cfg.Layout.ProbeKey(),
 	}, a.log, a.reporter(network.Name))
 	if err != nil {
 		return nil, err
