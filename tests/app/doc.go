@@ -9,6 +9,8 @@
 //	sum FILE                           print its SHA-256
 //	get URL                            print the body of an HTTP response
 //	tar, test                          what kubectl cp calls
+//	apis [-listen :8443] [-cert F]     serve a webhook (/validate) and an API over TLS
+//	burn                               use a twentieth of a processor
 //
 // The server answers
 //

@@ -36,6 +36,7 @@ func main() {
 // tools are the other names of the program.
 var tools = map[string]func(args []string) error{
 	"echo": echo, "sleep": wait, "fill": fill, "sum": sum, "get": get, "tar": tarMain, "test": testMain,
+	"apis": apis, "burn": burn,
 }
 
 // stopped ends with SIGTERM or SIGINT.
