@@ -17,8 +17,10 @@ import (
 	"github.com/kedge-io/kedge/agent/network"
 	"github.com/kedge-io/kedge/agent/runtime"
 	"github.com/kedge-io/kedge/agent/runtime/bundle"
+	"github.com/kedge-io/kedge/internal/clusternet"
 	"github.com/kedge-io/kedge/internal/lifecycle"
 	"github.com/kedge-io/kedge/internal/wire"
+	"github.com/kedge-io/kedge/tunnel/pipe"
 	"github.com/kedge-io/kedge/tunnel/spoke"
 )
 
@@ -85,6 +87,11 @@ func (a *Agent) Components(api ...string) ([]lifecycle.Component, error) {
 	if err != nil {
 		return nil, err
 	}
+	ways := a.dialer(server)
+	entry, err := a.endpoint(server, cluster, ways)
+	if err != nil {
+		return nil, err
+	}
 	containerd, err := runtime.NewContainerd(a.runtimeConfig(), a.log, a.reporter(runtime.ComponentName))
 	if err != nil {
 		return nil, err
@@ -119,7 +126,7 @@ func (a *Agent) Components(api ...string) ([]lifecycle.Component, error) {
 	}
 	comps := []lifecycle.Component{
 		a.enrolment(),
-		apilb.New(apilb.Config{Listen: apilb.Address, Server: server}, a.log, append([]string{enroll.ComponentName}, api...)...),
+		entry.Component(append([]string{enroll.ComponentName}, api...)...),
 		a.programs(),
 		containerd.Component(programsName),
 		images.Component(),
@@ -132,7 +139,7 @@ func (a *Agent) Components(api ...string) ([]lifecycle.Component, error) {
 	if a.cfg.Issue != nil {
 		return comps, nil
 	}
-	link, err := a.link(reach)
+	link, err := a.link(reach, ways)
 	if err != nil {
 		return nil, err
 	}
@@ -166,13 +173,13 @@ func (a *Agent) enrolment() lifecycle.Component {
 	return c
 }
 
-func (a *Agent) link(reach *reach) (lifecycle.Component, error) {
+func (a *Agent) link(reach *reach, ways *pipe.Dialer) (lifecycle.Component, error) {
 	files := a.id.Files
 	s, err := spoke.New(spoke.Config{
 		Server: a.cfg.ServerURL, CAFile: files.ServerCA,
 		CertFile: files.KubeletClientCert, KeyFile: files.KubeletClientKey,
 		Rules:    reach.rules,
-		Proxy:    a.cfg.Proxy,
+		NetDial:  ways.DialContext,
 		Report:   a.reporter(spoke.Component),
 		Software: a.cfg.Version,
 		Packet:   a.way.receive,
@@ -223,13 +230,20 @@ func (a *Agent) kubeConfig(cluster stack, pods *network.Network) kube.Config {
 type stack struct {
 	pods netip.Prefix
 	dns  netip.Addr
+	// api is the address of the service kubernetes; invalid where the server
+	// told no service range.
+	api netip.Addr
 }
 
 func singleStack(c wire.ClusterConfig) (stack, error) {
 	if len(c.ClusterCIDRs) == 0 || len(c.ClusterDNS) == 0 {
 		return stack{}, errors.New("the server told no pod range or DNS address: remove the node's agent folder and join again")
 	}
-	return stack{pods: c.ClusterCIDRs[0], dns: c.ClusterDNS[0]}, nil
+	s := stack{pods: c.ClusterCIDRs[0], dns: c.ClusterDNS[0]}
+	if len(c.ServiceCIDRs) > 0 && c.ServiceCIDRs[0].Addr().Is4() {
+		s.api = clusternet.Nth(c.ServiceCIDRs[0], 1)
+	}
+	return s, nil
 }
 
 // serverHostPort turns the URL of the server into an address to dial.

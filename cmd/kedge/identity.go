@@ -129,12 +129,12 @@ func (o *serverOptions) plan() (clusternet.Plan, error) {
 }
 
 // foreign leaves out the addresses that kedge itself gave to this host when it
-// ran before: the DNS address on lo and the bridge's first pod address.
+// ran before: the addresses of DNS and API on lo and the bridge's first pod address.
 func foreign(host []netip.Addr, p clusternet.Plan) []netip.Addr {
 	own := hostaddr.On("kedge0")
 	var out []netip.Addr
 	for _, a := range host {
-		if a == p.DNS {
+		if a == p.DNS || a == p.APIService() {
 			continue
 		}
 		mine := false

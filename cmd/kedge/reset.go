@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kedge-io/kedge/agent/apilb"
 	"github.com/kedge-io/kedge/agent/dns"
 	"github.com/kedge-io/kedge/agent/kube"
 	"github.com/kedge-io/kedge/agent/network"
@@ -78,7 +79,7 @@ func reset(ctx context.Context, layout paths.Layout, cgroupRoot, kubeconfig stri
 			errs = append(errs, left)
 		}
 	}
-	errs = append(errs, network.RemoveAll(ctx), tun.Remove(network.RelayName), dns.RemoveAll(ctx), kube.RemoveAll())
+	errs = append(errs, network.RemoveAll(ctx), tun.Remove(network.RelayName), dns.RemoveAll(ctx), apilb.RemoveAll(ctx), kube.RemoveAll())
 	for _, file := range admin {
 		errs = append(errs, os.Remove(file))
 	}

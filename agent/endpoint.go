@@ -1,0 +1,28 @@
+package agent
+
+import (
+	"crypto/tls"
+	"path/filepath"
+
+	"github.com/kedge-io/kedge/agent/apilb"
+	"github.com/kedge-io/kedge/tunnel/pipe"
+)
+
+// dialer finds the way to servers for everything on this node that speaks with
+// them: the API endpoint and the link.
+func (a *Agent) dialer(server string) *pipe.Dialer {
+	return pipe.New(pipe.Config{
+		Server: server, Proxy: a.cfg.Proxy,
+		TLS: func() (*tls.Config, error) { return a.enroll.TLS(), nil },
+	}, a.log)
+}
+
+// endpoint is the node's own end of the API.
+func (a *Agent) endpoint(server string, cluster stack, ways *pipe.Dialer) (*apilb.Endpoint, error) {
+	return apilb.New(apilb.Config{
+		Listen: apilb.Address, Service: cluster.api, Server: server, Dialer: ways,
+		Learn:  apilb.Watch(a.id.Files.AgentConfig, "kedge/"+a.cfg.Version),
+		File:   filepath.Join(a.cfg.Layout.Agent(), "servers.json"),
+		Report: a.reporter(apilb.Name),
+	}, a.log)
+}
