@@ -46,7 +46,7 @@ func option(t *testing.T, c *net.TCPConn, level, name int) int {
 
 func TestTuneSetsTheOptionsOfTheClassBelowTLS(t *testing.T) {
 	for class, unsent := range map[tunnel.Lane]int{
-		tunnel.LaneControl: 16 << 10, tunnel.LaneInteractive: 16 << 10, tunnel.LaneBulk: 128 << 10, tunnel.LaneRelay: 128 << 10,
+		tunnel.LaneControl: 16 << 10, tunnel.LaneInteractive: 16 << 10, tunnel.LaneBulk: 128 << 10, tunnel.LaneRelay: 16 << 10,
 	} {
 		c, _ := pair(t)
 		Tune(tls.Client(c, &tls.Config{ServerName: "kedge"}), class, 5*time.Second)
