@@ -104,6 +104,9 @@ func (e *end) Close() error {
 	return nil
 }
 
+// pass lets fake time go by.
+func pass(d time.Duration) { <-time.After(d) }
+
 // inFakeTime runs f with a session over such a link in each class.
 func inFakeTime(t *testing.T, delay time.Duration, rate int, f func(e *ends, l [2]*Lane, up, down *wire, nearDown, farDown downs)) {
 	synctest.Test(t, func(t *testing.T) {
@@ -122,7 +125,7 @@ func inFakeTime(t *testing.T, delay time.Duration, rate int, f func(e *ends, l [
 
 func TestBothEndsMeasureTheRoundTrip(t *testing.T) {
 	inFakeTime(t, 30*time.Millisecond, 0, func(_ *ends, lanes [2]*Lane, _, _ *wire, _, _ downs) {
-		time.Sleep(5 * time.Second)
+		pass(5 * time.Second)
 		for i, l := range lanes {
 			st := l.Stats()
 			if st.RTT.Round(time.Millisecond) != 60*time.Millisecond || st.SmoothedRTT.Round(time.Millisecond) != 60*time.Millisecond {
@@ -143,7 +146,7 @@ func TestALinkThatGoesSilentIsKnownOnBothEndsInTime(t *testing.T) {
 		8 * time.Second:       20 * time.Second,
 	} {
 		inFakeTime(t, delay, 0, func(_ *ends, lanes [2]*Lane, up, down *wire, nearDown, farDown downs) {
-			time.Sleep(60*time.Second + time.Millisecond)
+			pass(60*time.Second + time.Millisecond)
 			nearDown.none(t, "before the cut")
 			farDown.none(t, "before the cut")
 			up.setCut(true)
@@ -162,7 +165,7 @@ func TestALinkThatGoesSilentIsKnownOnBothEndsInTime(t *testing.T) {
 
 func TestOneDirectionThatIsCutEndsTheLane(t *testing.T) {
 	inFakeTime(t, time.Millisecond, 0, func(_ *ends, _ [2]*Lane, up, _ *wire, nearDown, farDown downs) {
-		time.Sleep(3 * time.Second)
+		pass(3 * time.Second)
 		up.setCut(true)
 		begin := time.Now()
 		farDown.wait(t)
@@ -175,7 +178,7 @@ func TestOneDirectionThatIsCutEndsTheLane(t *testing.T) {
 
 func TestALaneThatIsAliveStaysWithoutTraffic(t *testing.T) {
 	inFakeTime(t, 50*time.Millisecond, 0, func(e *ends, lanes [2]*Lane, _, _ *wire, nearDown, farDown downs) {
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		nearDown.none(t, "in an idle hour")
 		farDown.none(t, "in an idle hour")
 		// 36 bytes of ping and pong each way per two seconds, and the hello.
@@ -198,7 +201,7 @@ func TestACopyOnAThinLineKeepsHeartbeatsAndEchoesQuick(t *testing.T) {
 			conn := mustOpen(t, e.near, "sink")
 			go func() { _, _ = conn.Write(make([]byte, 64<<20)) }()
 		}
-		time.Sleep(30 * time.Second)
+		pass(30 * time.Second)
 		for range 20 {
 			begin := time.Now()
 			mustEcho(t, echo, 100)
@@ -230,7 +233,7 @@ func TestStreamsShareALaneFairly(t *testing.T) {
 				}
 			}()
 		}
-		time.Sleep(20 * time.Second)
+		pass(20 * time.Second)
 		for i, conn := range conns {
 			conn.mu.Lock()
 			sent := conn.sent

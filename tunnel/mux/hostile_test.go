@@ -26,6 +26,9 @@ func attack(t testing.TB, class tunnel.Lane, cfg Config) (net.Conn, *Session, do
 	}
 	s := New(false, cfg)
 	a, b := tcpPair(t)
+	// Little is under way in the kernel, so that floods are short.
+	_ = a.(*net.TCPConn).SetReadBuffer(4 << 10)
+	_ = b.(*net.TCPConn).SetWriteBuffer(4 << 10)
 	if _, err := s.Attach(class, 0, b); err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +141,7 @@ func TestPingsOfAnEndThatNeverReadsTakeNoMemory(t *testing.T) {
 	conn, s, ended := attack(t, tunnel.LaneInteractive, Config{})
 	_, _ = conn.Write(appendHello(nil, 1, tunnel.LaneInteractive, 0))
 	pings := bytes.Repeat(appendPing(nil, ping{stamp: 1}), 1000)
-	for range 2000 {
+	for range 200 {
 		if _, err := conn.Write(pings); err != nil {
 			t.Fatal(err)
 		}
@@ -152,7 +155,7 @@ func TestPingsOfAnEndThatNeverReadsTakeNoMemory(t *testing.T) {
 	if pending > 1000 {
 		t.Fatalf("%d bytes wait", pending)
 	}
-	ended.none(t, "after two million pings")
+	ended.none(t, "after 200,000 pings")
 }
 
 func TestAnEndThatNeverReadsCostsNoMoreThanTheCap(t *testing.T) {

@@ -143,8 +143,11 @@ func (m *mover) script(next func(n int) int) {
 
 func (m *mover) check() error {
 	got, err := io.ReadAll(m.st)
-	if err != nil || !bytes.Equal(got, m.sent.Bytes()) {
-		return fmt.Errorf("read %d bytes (%v) that are not the %d that were sent", len(got), err, m.sent.Len())
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(got, m.sent.Bytes()) {
+		return fmt.Errorf("read %d bytes that are not the %d that were sent", len(got), m.sent.Len())
 	}
 	if len(m.st.held) != 0 {
 		return fmt.Errorf("%d entries are still held", len(m.st.held))

@@ -206,15 +206,5 @@ func (st *stream) laneDown(l *Lane, err error) {
 	}
 }
 
-// violated ends the stream for what the other end did to it alone.
-func (st *stream) violated(err error) {
-	st.failLocked(err, &ending{endProtocol, err.Error()})
-}
-
-// dialContext is the context of an incoming stream's dial.
-func (st *stream) dialContext() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(st.ctx, st.session.cfg.DialTimeout)
-}
-
 // now is the session's time.
 func (st *stream) now() int64 { return st.session.now() }
