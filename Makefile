@@ -40,10 +40,10 @@ LDFLAGS := -s -w \
 
 # --- building ---------------------------------------------------------------
 .DEFAULT_GOAL := build
-.PHONY: help deps generate bundle link build next lint unit namespace process cluster test lab demo bench docs clean
+.PHONY: help deps generate bundle link build next lint unit namespace process cluster test lab demo bench bench-link bench-scale docs clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 deps: ## install the Debian packages that are missing
 	@scripts/deps
@@ -111,6 +111,12 @@ demo: deps build ## a server, an application and how to go on, until Ctrl-C (roo
 
 bench: deps build ## measure what docs/benchmarks.md reports (root)
 	scripts/bench
+
+bench-link: deps ## measure the link beside raw TLS, remotedialer and konnectivity (root)
+	scripts/bench-link
+
+bench-scale: ## measure a server's end of the link with 1000 simulated agents
+	scripts/bench-scale
 
 docs: generate ## write docs/reference from the commands
 	go test ./cmd/kedge -run Reference -update
