@@ -70,11 +70,7 @@ func (h *Hub) connectControl(w http.ResponseWriter, r *http.Request, name tunnel
 	}
 	// The connection is no longer the HTTP server's, so its goroutine and
 	// buffers need not stay for as long as the session lives.
-	remote := r.RemoteAddr
-	go func() {
-		defer h.wg.Done()
-		h.hold(h.newLink(name, session, order), log.With("remote", remote))
-	}()
+	go h.hold(h.newLink(name, session, order), log.With("remote", r.RemoteAddr))
 }
 
 // connectLane takes a lane of the node's current session. The node's
@@ -163,7 +159,7 @@ func (h *Hub) enter() (order uint64, ok bool) {
 	return h.next, true
 }
 
-// hold proves a link, makes it the node's and waits for its end.
+// hold proves a link, makes it the node's and sees to its end.
 func (h *Hub) hold(l *link, log *slog.Logger) {
 	h.mu.Lock()
 	h.live[l] = struct{}{}
@@ -177,8 +173,11 @@ func (h *Hub) hold(l *link, log *slog.Logger) {
 	if err != nil {
 		l.close(fmt.Errorf("prove the tunnel: %w", err))
 	}
-	l.wait()
-	h.leave(l, log)
+	l.control.Finally(func() {
+		defer h.wg.Done()
+		l.wait()
+		h.leave(l, log)
+	})
 }
 
 // prove dials through the session, gets back what it sent and then, when

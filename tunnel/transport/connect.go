@@ -24,7 +24,7 @@ const handshakeTimeout = 10 * time.Second
 // bufferSize is that of each websocket's read and write buffer, in bytes. The
 // write buffer holds a whole frame so that a client masks and writes it once.
 const (
-	readBuffer  = 4 << 10
+	readBuffer  = 1 << 10 // longer reads go past it
 	writeBuffer = maxMessage
 )
 

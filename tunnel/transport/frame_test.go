@@ -84,7 +84,7 @@ func TestStreamRefusesDataAndCreditBeyondTheWindow(t *testing.T) {
 
 func TestSessionHoldsNoMoreThanItsLimitOfUnreadBytes(t *testing.T) {
 	session := &Session{ctx: t.Context(), cfg: Config{MaxBuffered: Window + maxData}.withDefaults()}
-	session.control.wake = make(chan struct{}, 1)
+	defer session.control.stop()
 	chunk := make([]byte, maxData)
 	first, second := newStream(session, tunnel.TargetProof), newStream(session, tunnel.TargetProof)
 	for range Window / maxData {

@@ -16,9 +16,10 @@ const (
 	silenceBase = 3
 )
 
-// measureEvery is how many intervals of pings pass between two measurements at
-// an end that hears the other's pings anyway. A server with a thousand idle
-// nodes would otherwise do little else.
+// measureEvery is how many intervals of pings pass between two pings of a
+// server whose node pings by itself. A server with a thousand idle nodes would
+// otherwise do little else. A node without lanes is of the first version, which
+// pings less often.
 const measureEvery = 5
 
 // liveness pings the other end and answers its pings, both from one goroutine
@@ -28,6 +29,7 @@ type liveness struct {
 	conn  *meter
 	cfg   Config
 	pongs chan string
+	every time.Duration // between pings
 
 	sent     atomic.Int64  // unix nanoseconds of the latest ping
 	seq      atomic.Uint64 // its number
@@ -80,24 +82,17 @@ func silenceLimit(cfg Config, rtt time.Duration) time.Duration {
 // run pings every interval until done is closed, or a control frame could not
 // be written within the limit of silence.
 func (l *liveness) run(done <-chan struct{}) error {
-	ticker := time.NewTicker(l.cfg.Ping)
+	ticker := time.NewTicker(l.every)
 	defer ticker.Stop()
 	if err := l.ping(); err != nil {
 		return err
 	}
-	skipped := 0
 	for {
 		var err error
 		select {
 		case <-done:
 			return nil
 		case <-ticker.C:
-			// The node pings always; the server where it hears too little.
-			if l.cfg.listens && l.conn.heard() < l.cfg.Ping*3/2 && skipped < measureEvery-1 {
-				skipped++
-				continue
-			}
-			skipped = 0
 			err = l.ping()
 		case payload := <-l.pongs:
 			err = l.ws.WriteControl(websocket.PongMessage, []byte(payload), time.Now().Add(l.conn.limit()))

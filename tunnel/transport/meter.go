@@ -23,9 +23,6 @@ func (m *meter) arm(silence time.Duration) { m.silence.Store(int64(silence)) }
 
 func (m *meter) limit() time.Duration { return time.Duration(m.silence.Load()) }
 
-// heard tells for how long nothing has come in.
-func (m *meter) heard() time.Duration { return time.Since(time.Unix(0, m.lastRead.Load())) }
-
 // Read implements net.Conn.
 func (m *meter) Read(b []byte) (int, error) {
 	if d := m.silence.Load(); d > 0 {

@@ -104,6 +104,7 @@ type Session struct {
 	unread  atomic.Int64 // bytes that all streams hold
 	over    bool
 	err     error // why the session ended; the first cause wins
+	finally func()
 }
 
 // Stats are figures of a session.
@@ -124,7 +125,6 @@ type Stats struct {
 func start(name string, peer Hello, ws *websocket.Conn, conn *meter, cfg Config) *Session {
 	s := &Session{
 		cfg: cfg, name: name, peer: peer, ws: ws, conn: conn,
-		control: control{wake: make(chan struct{}, 1)},
 		started: time.Now(), done: make(chan struct{}), streams: map[*stream]struct{}{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -133,7 +133,10 @@ func start(name string, peer Hello, ws *websocket.Conn, conn *meter, cfg Config)
 	s.rd = remotedialer.NewClientSessionWithDialer(allow, ws, s.incoming)
 	// After remotedialer, which sets handlers of its own.
 	s.live = newLiveness(ws, conn, cfg)
-	s.wg.Go(func() { s.control.run(s.ctx.Done()) })
+	s.live.every = cfg.Ping
+	if cfg.listens && peer.Has(CapabilityLanes) {
+		s.live.every = measureEvery * cfg.Ping
+	}
 	s.wg.Go(func() {
 		if err := s.live.run(s.ctx.Done()); err != nil {
 			s.Close(err)
@@ -167,8 +170,16 @@ func (s *Session) serve() {
 	// After the streams, which tell an end by failure from others.
 	s.cancel()
 	s.rd.Close()
+	s.control.stop()
 	s.wg.Wait()
 	close(s.done)
+	s.mu.Lock()
+	f := s.finally
+	s.finally = nil
+	s.mu.Unlock()
+	if f != nil {
+		f()
+	}
 }
 
 // cause puts the end of the websocket into words.
@@ -222,6 +233,19 @@ func (s *Session) Close(reason error) {
 
 // Done is closed when the session and its streams have ended.
 func (s *Session) Done() <-chan struct{} { return s.done }
+
+// Finally has f called once after the end of the session, without a goroutine
+// that waits for it. It is called at most once for a session.
+func (s *Session) Finally(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-s.done:
+		go f()
+	default:
+		s.finally = f
+	}
+}
 
 // Err says why the session ended, nil while it lives. It wraps
 // tunnel.ErrSessionClosed.
