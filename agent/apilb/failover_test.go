@@ -2,6 +2,7 @@ package apilb
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -18,15 +19,9 @@ import (
 	"testing"
 	"time"
 
-	"crypto/tls"
-
-	"go.uber.org/goleak"
-
 	"github.com/kedge-io/kedge/internal/testx"
 	"github.com/kedge-io/kedge/tunnel/pipe"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestNodeStartsWithoutItsServerAndClientsGoOnWhenItComes(t *testing.T) {
 	ca, addr := authority(t), freeAddr(t)

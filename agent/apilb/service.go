@@ -34,12 +34,16 @@ func ruleset(addr netip.Addr) string {
 	return fmt.Sprintf(chain, "prerouting", addr, servicePort) + fmt.Sprintf(chain, "output", addr, servicePort)
 }
 
+func (c Config) claim() loaddr.Claim {
+	return loaddr.Claim{What: "kubernetes service", Addr: c.Service, Label: label, Table: tableAPI, Rules: ruleset(c.Service)}
+}
+
 // keepService holds the service's address and rules in place until ctx ends.
 func (e *Endpoint) keepService(ctx context.Context) {
 	if !e.cfg.Service.IsValid() {
 		return
 	}
-	claim := loaddr.Claim{What: "kubernetes service", Addr: e.cfg.Service, Label: label, Table: tableAPI, Rules: ruleset(e.cfg.Service)}
+	claim := e.cfg.claim()
 	failing := false
 	for {
 		err := claim.Ensure(ctx)
