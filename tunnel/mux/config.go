@@ -27,8 +27,8 @@ const maxWindow = 16
 // Config is what one end of a session has. The ends need not have the same.
 type Config struct {
 	// Dial answers the other end's opens, each in a goroutine of its own; nil
-	// refuses them all. Its context ends when the stream does. The text of its
-	// error is sent to the other end.
+	// refuses them all. Its context ends when the stream does, and the session's
+	// end waits for its return. The text of its error is sent to the other end.
 	Dial tunnel.DialFunc
 	// Packet takes a packet of the other end. p is valid during the call, which
 	// comes from the lane's reader and must not block; nil drops.
@@ -58,7 +58,8 @@ type Config struct {
 	// send: it must not wait for the lane. nil where nobody can make one.
 	WantLane func(tunnel.Lane)
 	// LaneDown is told of each lane that ended and why, without locks. Its
-	// streams have got an error by then; the session lives on.
+	// streams have got an error by then; the session lives on. It must not wait
+	// for the end of the session, which waits for it.
 	LaneDown func(l *Lane, err error)
 }
 

@@ -218,6 +218,37 @@ func TestACopyOnAThinLineKeepsHeartbeatsAndEchoesQuick(t *testing.T) {
 	})
 }
 
+func TestACopyThatWaitsForAThinLineWantsABulkLaneAndComesBackFromIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		wanted := make(chan tunnel.Lane, 1000)
+		e := &ends{
+			t:    t,
+			near: New(true, Config{WantLane: func(class tunnel.Lane) { wanted <- class }}),
+			far:  New(false, Config{Dial: dialTest}),
+		}
+		defer e.close()
+		// A window takes two seconds, so writes wait much longer than a pause.
+		a, b, _, _ := newLink(10*time.Millisecond, 125_000)
+		e.attachOver(tunnel.LaneInteractive, 0, a, b)
+		conn := mustOpen(t, e.near, "sink")
+		_, _ = conn.Write(make([]byte, 1<<20))
+		if len(wanted) == 0 || len(wanted) > 10 || <-wanted != tunnel.LaneBulk {
+			t.Fatalf("a bulk lane was wanted %d times in ten seconds", len(wanted))
+		}
+		a, b, _, _ = newLink(10*time.Millisecond, 125_000)
+		e.attachOver(tunnel.LaneBulk, 0, a, b)
+		_, _ = conn.Write(make([]byte, 1<<20))
+		if got := conn.sendsOn(); got != tunnel.LaneBulk {
+			t.Fatalf("it sends on %s", got)
+		}
+		pass(returnAfter + time.Second)
+		_, _ = conn.Write(make([]byte, 100))
+		if got := conn.sendsOn(); got != tunnel.LaneInteractive {
+			t.Fatalf("after a pause it sends on %s", got)
+		}
+	})
+}
+
 func TestStreamsShareALaneFairly(t *testing.T) {
 	inFakeTime(t, 10*time.Millisecond, 1<<20, func(e *ends, _ [2]*Lane, _, _ *wire, _, _ downs) {
 		var conns []*stream

@@ -86,6 +86,7 @@ func (st *stream) ReadFrom(r io.Reader) (int64, error) {
 func (st *stream) send(b []byte) (int, error) {
 	st.writing.Lock()
 	defer st.writing.Unlock()
+	st.resume()
 	sent, total := 0, len(b)-headerSize
 	for sent < total {
 		l, n, err := st.reserve(total - sent)
@@ -103,6 +104,20 @@ func (st *stream) send(b []byte) (int, error) {
 		}
 	}
 	return sent, nil
+}
+
+// resume notes how long the user had nothing to send. Time that a send waited
+// for credit or for the line is no pause.
+func (st *stream) resume() {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.idle = 0
+	if st.burstAt > 0 {
+		st.idle = time.Duration(st.now() - st.burstAt)
+	}
+	if st.idle > pause {
+		st.burst = 0
+	}
 }
 
 // reserve waits until 1 to want bytes may be sent, takes them from the credit
@@ -173,10 +188,6 @@ func (st *stream) done(n int, err error) error {
 // route moves the stream to the lane that fits what it sends. It tells whether
 // one more bulk lane would help. No data is on its way.
 func (st *stream) route() (ask bool) {
-	idle := time.Duration(st.now() - st.burstAt)
-	if idle > pause {
-		st.burst = 0
-	}
 	routes := st.session.routes.Load()
 	switch {
 	case st.out.retiring.Load():
@@ -185,7 +196,8 @@ func (st *stream) route() (ask bool) {
 		to := routes.leastLoaded()
 		st.move(to)
 		return to == nil || to.senders.Load() > crowd
-	case st.out.class == tunnel.LaneBulk && idle > returnAfter && st.burstAt > 0:
+	case st.out.class == tunnel.LaneBulk && st.idle > returnAfter:
+		st.idle = 0
 		st.move(routes.interactive)
 	}
 	return false

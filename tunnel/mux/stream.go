@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/kedge-io/kedge/tunnel"
 )
@@ -53,8 +54,9 @@ type stream struct {
 	busy         bool // between reserve and done: a frame of data is on its way
 	burst        int  // sent without a pause
 	burstAt      int64
-	finOut       bool // CloseWrite was called
-	oweFin       bool // fin waits for the data on its way
+	idle         time.Duration // before the latest send
+	finOut       bool          // CloseWrite was called
+	oweFin       bool          // fin waits for the data on its way
 	owe          *ending
 	endSent      bool
 
