@@ -18,8 +18,8 @@ import (
 
 // connect makes a control session. When the server has proven it, admitted gets
 // the grant for lanes, or nil if the server has none.
-func (s *Spoke) connect(ctx context.Context, admitted chan *transport.Grant) (*transport.Session, error) {
-	cfg, err := s.dialConfig()
+func (s *Spoke) connect(ctx context.Context, tickets tls.ClientSessionCache, admitted chan *transport.Grant) (*transport.Session, error) {
+	cfg, err := s.dialConfig(tickets)
 	if err != nil {
 		return nil, err
 	}
@@ -33,9 +33,15 @@ func (s *Spoke) connect(ctx context.Context, admitted chan *transport.Grant) (*t
 	return transport.Dial(ctx, cfg)
 }
 
+// newTickets is for the connections of one session: its lanes resume the TLS
+// session of their control lane (RFC 8446, 2.2), which saves both ends the
+// signatures. It goes with the session, so that a renewed certificate is shown
+// by the next one.
+func newTickets() tls.ClientSessionCache { return tls.NewLRUClientSessionCache(1) }
+
 // dialConfig is for one connection to the server.
-func (s *Spoke) dialConfig() (transport.DialConfig, error) {
-	config, err := s.tls()
+func (s *Spoke) dialConfig(tickets tls.ClientSessionCache) (transport.DialConfig, error) {
+	config, err := s.tls(tickets)
 	return transport.DialConfig{
 		Config: s.cfg.Session, URL: s.url, TLS: config, Proxy: s.cfg.Proxy, NetDial: s.cfg.NetDial,
 		Hello: transport.Hello{Software: s.cfg.Software, Capabilities: s.capabilities()},
@@ -54,7 +60,7 @@ func (s *Spoke) capabilities() []string {
 }
 
 // tls reads the files anew: certificates are renewed while the spoke runs.
-func (s *Spoke) tls() (*tls.Config, error) {
+func (s *Spoke) tls(tickets tls.ClientSessionCache) (*tls.Config, error) {
 	ca, err := os.ReadFile(s.cfg.CAFile)
 	if err != nil {
 		return nil, fmt.Errorf("read the server CA: %w", err)
@@ -68,6 +74,7 @@ func (s *Spoke) tls() (*tls.Config, error) {
 		return nil, fmt.Errorf("load the node certificate %s: %w", s.cfg.CertFile, err)
 	}
 	config := pki.ServerTLS(roots, s.cfg.Now)
+	config.ClientSessionCache = tickets
 	// Not Certificates: crypto/tls leaves those out, without a word, that the
 	// server's list of authorities does not name.
 	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }

@@ -2,6 +2,7 @@ package spoke
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -65,11 +66,11 @@ func (c *laneConn) Close() error {
 }
 
 // newLanes opens the lanes of a session that the hub gave a grant for.
-func (s *Spoke) newLanes(peer transport.Hello, grant *transport.Grant) *lanes {
+func (s *Spoke) newLanes(peer transport.Hello, grant *transport.Grant, tickets tls.ClientSessionCache) *lanes {
 	k := &lanes{log: s.log, news: quiet.New(time.Now), kept: map[laneKey]*laneConn{}}
 	k.ctx, k.cancel = context.WithCancel(context.Background())
 	k.dial = func(ctx context.Context, class tunnel.Lane, index int) (net.Conn, error) {
-		cfg, err := s.dialConfig()
+		cfg, err := s.dialConfig(tickets)
 		if err != nil {
 			return nil, err
 		}

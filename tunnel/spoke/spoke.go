@@ -216,7 +216,8 @@ func pause(attempt int, err error, random func(time.Duration) time.Duration) tim
 func (s *Spoke) once(ctx context.Context, ready func()) (time.Duration, error) {
 	s.enter(tunnel.StateConnecting)
 	admitted := make(chan *transport.Grant, 1)
-	session, err := s.connect(ctx, admitted)
+	tickets := newTickets()
+	session, err := s.connect(ctx, tickets, admitted)
 	if err != nil {
 		return 0, err
 	}
@@ -238,7 +239,7 @@ func (s *Spoke) once(ctx context.Context, ready func()) (time.Duration, error) {
 	}
 	since := time.Now()
 	if grant != nil {
-		k := s.newLanes(session.Peer(), grant)
+		k := s.newLanes(session.Peer(), grant, tickets)
 		s.lanes.Store(k)
 		defer func() {
 			s.lanes.Store(nil)
