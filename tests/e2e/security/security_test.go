@@ -34,6 +34,7 @@ func TestSecurity(t *testing.T) {
 	t.Run("secrets are encrypted at rest", func(t *testing.T) { atRest(t, c) })
 	t.Run("a node sees its own secrets only", func(t *testing.T) { nodeSecrets(t, c) })
 	t.Run("a node cannot change another", func(t *testing.T) { otherNode(t, c) })
+	t.Run("a node cannot pass for another", func(t *testing.T) { passFor(t, c) })
 	for _, n := range append([]*cluster.Node{c.Server}, c.Agents...) {
 		t.Run("keys on "+n.Name()+" are private", func(t *testing.T) { keyFiles(t, n.Host) })
 	}
@@ -164,6 +165,29 @@ func otherNode(t *testing.T, c *cluster.Cluster) {
 	patch := []byte(`{"metadata":{"annotations":{"mine":"now"}}}`)
 	if _, err := nodes.Patch(t.Context(), "server", "application/merge-patch+json", patch, metav1.PatchOptions{}); !apierrors.IsForbidden(err) {
 		t.Errorf("got %v, want 403", err)
+	}
+}
+
+// passFor makes a node say of itself what the server finds other nodes and their pods by.
+func passFor(t *testing.T, c *cluster.Cluster) {
+	edge := c.Agents[0]
+	nodes := asKubelet(t, edge).CoreV1().Nodes()
+	patch := []byte(`{"status":{"addresses":[{"type":"Hostname","address":"server"}]}}`)
+	if _, err := nodes.Patch(t.Context(), edge.Name(), "application/merge-patch+json", patch, metav1.PatchOptions{}, "status"); !apierrors.IsForbidden(err) {
+		t.Errorf("another name: got %v, want 403", err)
+	}
+	// A node may register; that it is there already is found out last.
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: edge.Name()}}
+	register := func() error {
+		_, err := nodes.Create(t.Context(), node, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		return err
+	}
+	if err := register(); !apierrors.IsAlreadyExists(err) {
+		t.Errorf("registering: got %v, want 409", err)
+	}
+	node.Spec.PodCIDR, node.Spec.PodCIDRs = "10.42.0.0/24", []string{"10.42.0.0/24"}
+	if err := register(); !apierrors.IsForbidden(err) {
+		t.Errorf("registering with a pod range: got %v, want 403", err)
 	}
 }
 
