@@ -69,12 +69,17 @@ func newKubernetes(ctx context.Context, domain string, client *rest.Config, next
 	if err != nil {
 		return nil, fmt.Errorf("setting up DNS plugin kubernetes: %w", err)
 	}
-	k.ClientConfig = fixedClient{rest: client}
+	k.ClientConfig = fixedClient{rest: selecting(client, selectHeadless)}
 	k.Next = next
 	// The start function would wait and log; readiness is found out by asking.
 	if _, _, err := k.InitKubeCache(ctx); err != nil {
 		return nil, fmt.Errorf("setting up DNS plugin kubernetes: %w", err)
 	}
+	all, err := newWithForeign(k.APIConn, client)
+	if err != nil {
+		return nil, err
+	}
+	k.APIConn = all
 	return k, nil
 }
 

@@ -13,6 +13,9 @@
 // of kubernetes replaces the logger of klog for the whole process, loop ends
 // the process, errors writes a line for each query that fails.
 //
+// Of the endpoint slices it watches only what names are made of (selected.go):
+// those of headless services. kube-proxy on the same node watches the others.
+//
 // The address is one of the service range that kube-proxy must not touch. In
 // its nftables mode kube-proxy rejects new connections of the host to service
 // addresses that it does not know; the packets of DNS are therefore exempt from
