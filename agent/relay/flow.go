@@ -4,14 +4,19 @@ import (
 	"net/netip"
 	"sync/atomic"
 
-	"github.com/kedge-io/kedge/agent/network/tun"
 	"github.com/kedge-io/kedge/tunnel/relay/packet"
 )
+
+// device is what a flow needs of the TUN device.
+type device interface {
+	ReadPacket(buf []byte) (int, error)
+	WritePacket(p []byte) error
+}
 
 // flow is the relay while it has a device.
 type flow struct {
 	*Relay
-	device *tun.Device
+	device device
 	pods   atomic.Pointer[netip.Prefix] // this node's range
 }
 

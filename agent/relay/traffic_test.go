@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"sync"
 	"testing"
 	"time"
 )
@@ -24,13 +25,21 @@ func (h *host) listen(addr string, f func(*net.TCPConn)) {
 			h.t.Error(err)
 			return
 		}
-		h.t.Cleanup(func() { l.Close() })
+		var open sync.Map // the other end may not be able to end a connection
+		h.t.Cleanup(func() {
+			l.Close()
+			open.Range(func(c, _ any) bool {
+				c.(net.Conn).Close()
+				return true
+			})
+		})
 		go func() {
 			for {
 				c, err := l.Accept()
 				if err != nil {
 					return
 				}
+				open.Store(c, nil)
 				go func() {
 					defer c.Close()
 					f(c.(*net.TCPConn))
