@@ -73,7 +73,7 @@ func (s *scene) moved(ctx context.Context, from, to string, size int64) (int64, 
 	if err != nil {
 		return 0, err
 	}
-	check := cluster.Check{Kind: "put", To: fmt.Sprintf("%s:%d", s.pod(to).Status.PodIP, port), Bytes: size, Seconds: 60}
+	check := cluster.Check{Kind: "put", To: fmt.Sprintf("%s:%d", s.pod(to).Status.PodIP, port), Bytes: size, Seconds: 10}
 	results, err := s.c.Checks(ctx, s.pod(from), []cluster.Check{check})
 	if err != nil {
 		return 0, err
@@ -87,7 +87,6 @@ func (s *scene) moved(ctx context.Context, from, to string, size int64) (int64, 
 
 // direct shows by the counters of the devices that neighbours need no relay and others do.
 func (s *scene) direct(t *testing.T) {
-	const size = 8 << 20
 	for _, pair := range []struct {
 		from, to string
 		relayed  bool
@@ -95,15 +94,22 @@ func (s *scene) direct(t *testing.T) {
 		{"edge2", "edge2b", false}, {"edge2b", "edge2", false},
 		{"edge2b", "edge1", true}, {"edge1", "edge2b", true}, {"edge1", "edge2", true}, {"edge2", "edge3", true}, {"edge3", "server", true},
 	} {
-		// Neighbours find each other some time after they became nodes.
-		testx.Eventually(t, patience, fmt.Sprintf("%s to %s goes over the link: %t", pair.from, pair.to, pair.relayed), func(ctx context.Context) error {
-			n, err := s.moved(ctx, pair.from, pair.to, size)
-			if err == nil && (n > size/2) != pair.relayed {
-				err = fmt.Errorf("%d of %d bytes passed the relay", n, size)
-			}
-			return err
-		})
+		s.goes(t, pair.from, pair.to, pair.relayed)
 	}
+}
+
+// goes waits until what one node's pod sends to another's takes the relay, or not. Neighbours find
+// each other, and miss each other, after some time.
+func (s *scene) goes(t *testing.T, from, to string, relayed bool) {
+	t.Helper()
+	const size = 8 << 20
+	testx.Eventually(t, patience, fmt.Sprintf("%s to %s goes over the link: %t", from, to, relayed), func(ctx context.Context) error {
+		n, err := s.moved(ctx, from, to, size)
+		if err == nil && (n > size/2) != relayed {
+			err = fmt.Errorf("%d of %d bytes passed the relay", n, size)
+		}
+		return err
+	})
 }
 
 // bulk moves much between all pairs, both ways, one pair after the other, so that the figures mean
@@ -143,4 +149,21 @@ func (s *scene) names() []string {
 		all = append(all, s.pods[i].Spec.NodeName)
 	}
 	return all
+}
+
+// fallback shows that neighbours that no longer hear each other use the link, and leave it again.
+func (s *scene) fallback(t *testing.T) {
+	host, neighbour := s.c.Node("edge2").Host, s.c.Node("edge2b").Host
+	nft := func(script string) {
+		_, errOut, err := host.RunInput(t.Context(), []byte(script), "nft", "-f", "-")
+		if err != nil {
+			t.Fatalf("nft: %v: %s", err, errOut)
+		}
+	}
+	nft("table ip wall { chain in { type filter hook prerouting priority raw; ip saddr " + neighbour.IP() + " drop; }; }")
+	s.goes(t, "edge2", "edge2b", true)
+	s.goes(t, "edge2b", "edge2", true)
+	nft("delete table ip wall")
+	s.goes(t, "edge2", "edge2b", false)
+	s.goes(t, "edge2b", "edge2", false)
 }

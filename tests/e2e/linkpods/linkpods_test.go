@@ -34,6 +34,7 @@ func TestPodsOfAllSitesReachEachOther(t *testing.T) {
 	s.each(t, "services and names", s.toServices)
 	s.each(t, "pod in the host's network", s.toHosts)
 	t.Run("direct inside a site", s.direct)
+	t.Run("over the link when neighbours lose each other", s.fallback)
 	t.Run("bulk", s.bulk)
 }
 
@@ -208,9 +209,9 @@ func (s *scene) toServices(from *corev1.Pod) []try {
 			me = ""
 		}
 		all = append(all,
-			try{cluster.Check{Kind: "hostname", To: name + ":80"}, name},
+			try{cluster.Check{Kind: "hostname", To: name + ".default:80"}, name},
 			try{cluster.Check{Kind: "peer", To: name + ".default.svc.cluster.local:80"}, me},
-			try{cluster.Check{Kind: "udp", To: name + ":80", Bytes: 1200}, me},
+			try{cluster.Check{Kind: "udp", To: name + ".default:80", Bytes: 1200}, me},
 		)
 	}
 	for node, ip := range s.nodeIPs {
