@@ -84,6 +84,9 @@ func way(link string, index int) Path {
 	return Path{Gateway: netip.MustParseAddr("192.168.1.9"), Link: link, Index: index, MTU: 1500}
 }
 
+// pass lets time go by in a bubble of testing/synctest.
+func pass(d time.Duration) { <-time.After(d) }
+
 func TestNearNodesFindEachOtherAndLoseEachOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &wire{ends: map[netip.Addr]*plug{}}
@@ -103,7 +106,7 @@ func TestNearNodesFindEachOtherAndLoseEachOther(t *testing.T) {
 			}
 			go n.Run(ctx)
 		}
-		time.Sleep(10 * time.Second)
+		pass(10 * time.Second)
 		if d := a.Direct(); len(d) != 1 || d["b"] != way("eth0", 7) || len(b.Direct()) != 1 || len(c.Direct()) != 0 {
 			t.Fatalf("direct: a %v, b %v, c %v", d, b.Direct(), c.Direct())
 		}
@@ -112,12 +115,12 @@ func TestNearNodesFindEachOtherAndLoseEachOther(t *testing.T) {
 		}
 		before := a.changes.Load()
 		w.cut.Store(true)
-		time.Sleep(5 * time.Second)
+		pass(5 * time.Second)
 		if len(a.Direct())+len(b.Direct()) != 0 || a.changes.Load() == before {
 			t.Errorf("after a cut: a %v, b %v", a.Direct(), b.Direct())
 		}
 		w.cut.Store(false)
-		time.Sleep(40 * time.Second)
+		pass(40 * time.Second)
 		if len(a.Direct()) != 1 || len(b.Direct()) != 1 {
 			t.Errorf("after the cut: a %v, b %v", a.Direct(), b.Direct())
 		}
@@ -147,7 +150,7 @@ func TestMessagesOverAnotherLinkProveNothing(t *testing.T) {
 		}
 		tried := map[string]bool{}
 		for range 100 {
-			time.Sleep(time.Second)
+			pass(time.Second)
 			tried[a.Tried()["b"].Link] = true
 		}
 		if len(a.Direct())+len(b.Direct()) != 0 {
@@ -177,7 +180,7 @@ func TestAdoptedPathStaysUntilItHasProvenWrong(t *testing.T) {
 		if d := a.Direct(); d["b"] != second {
 			t.Errorf("direct %v", d)
 		}
-		time.Sleep(5 * time.Second)
+		pass(5 * time.Second)
 		if d := a.Direct(); len(d) != 0 {
 			t.Errorf("nobody answers, and still direct %v", d)
 		}
