@@ -33,7 +33,7 @@ type options struct {
 	out                         string
 	agents, processes           int
 	settle, idle, down, timeout time.Duration
-	profile, trace              bool
+	profile                     bool
 	dir                         string
 }
 

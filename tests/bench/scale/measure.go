@@ -15,18 +15,17 @@ import (
 
 // result is what one kind of server showed. Memory is in bytes for each agent.
 type result struct {
-	Kind                         string
-	Agents                       int
-	Resident, Anonymous          float64
-	Heap, Stacks, Goroutines     float64
-	CPU                          float64 // processor seconds per second, all agents idle
-	Arrive                       float64 // seconds until all are there at first
-	Back                         float64 // seconds from the new server's start until all are back
-	BackCPU                      float64 // processor seconds that this took the server
-	DialP50, DialP99             float64 // milliseconds, one request to each agent
-	DialFailures                 int
-	AgentResident                float64 // resident bytes of the agents' processes for each agent
-	residentBefore, residentThen int64
+	Kind                     string
+	Agents                   int
+	Resident, Anonymous      float64
+	Heap, Stacks, Goroutines float64
+	CPU                      float64 // processor seconds per second, all agents idle
+	Arrive                   float64 // seconds until all are there at first
+	Back                     float64 // seconds from the new server's start until all are back
+	BackCPU                  float64 // processor seconds that this took the server
+	DialP50, DialP99         float64 // milliseconds, one request to each agent
+	DialFailures             int
+	AgentResident            float64 // resident bytes of the agents' processes for each agent
 }
 
 func measureKind(ctx context.Context, o options, kind string) (r result, err error) {
