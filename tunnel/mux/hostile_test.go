@@ -27,7 +27,6 @@ func attack(t testing.TB, class tunnel.Lane, cfg Config) (net.Conn, *Session, do
 	s := New(false, cfg)
 	a, b := tcpPair(t)
 	// Little is under way in the kernel, so that floods are short.
-	_ = a.(*net.TCPConn).SetReadBuffer(4 << 10)
 	_ = b.(*net.TCPConn).SetWriteBuffer(4 << 10)
 	if _, err := s.Attach(class, 0, b); err != nil {
 		t.Fatal(err)
