@@ -4,9 +4,11 @@ import (
 	"io"
 	"net"
 	"testing"
-	"time"
 
+	"github.com/kedge-io/kedge/tunnel"
 	"github.com/kedge-io/kedge/tunnel/access"
+	"github.com/kedge-io/kedge/tunnel/hub"
+	"github.com/kedge-io/kedge/tunnel/mux"
 	"github.com/kedge-io/kedge/tunnel/transport"
 )
 
@@ -64,10 +66,10 @@ func BenchmarkRoundTrip(b *testing.B) {
 
 func benchDial(b *testing.B, addr string, rules access.Rules) net.Conn {
 	a := newAuthority(b)
-	srv := startServer(b, a, "127.0.0.1:0", nil)
+	srv := startServer(b, a, "127.0.0.1:0", func(c *hub.Config) { c.Session, c.Lanes = transport.Config{}, mux.Config{} })
 	cfg := nodeConfig(b, a, nodeNames("edge-1"), srv.addr, rules)
-	cfg.Session = transport.Config{Ping: time.Second}
-	startNode(b, cfg).waitReady(b)
+	cfg.Session, cfg.Lanes = transport.Config{}, mux.Config{}
+	waitLane(b, srv, startNode(b, cfg), tunnel.LaneInteractive)
 	conn, err := srv.hub.DialNode(b.Context(), "edge-1", "tcp", addr)
 	if err != nil {
 		b.Fatal(err)

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"encoding/binary"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,34 +23,41 @@ const (
 // pings less often.
 const measureEvery = 5
 
-// liveness pings the other end and answers its pings, both from one goroutine
-// of its own: the reader of the websocket must never wait for a writer.
+// liveness pings the other end and answers its pings. It has no goroutine of
+// its own while nothing is to be sent, and the reader of the websocket never
+// waits for a writer.
 type liveness struct {
-	ws    *websocket.Conn
-	conn  *meter
-	cfg   Config
-	pongs chan string
-	every time.Duration // between pings
+	ws   *websocket.Conn
+	conn *meter
+	cfg  Config
+	// every is the time between pings.
+	every time.Duration
+	// idle says that nobody else writes, so that a pong cannot wait.
+	idle func() bool
+	// fail is told what a control frame ran into.
+	fail func(error)
 
 	sent     atomic.Int64  // unix nanoseconds of the latest ping
 	seq      atomic.Uint64 // its number
 	rtt      atomic.Int64  // nanoseconds; 0 while unknown
 	smoothed atomic.Int64  // moving mean of rtt (RFC 6298)
+
+	wg      sync.WaitGroup
+	mu      sync.Mutex
+	timer   *time.Timer
+	stopped bool
+	pong    *string // waits to be sent
+	ponging bool
 }
 
 func newLiveness(ws *websocket.Conn, conn *meter, cfg Config) *liveness {
-	l := &liveness{ws: ws, conn: conn, cfg: cfg, pongs: make(chan string, 1)}
+	l := &liveness{ws: ws, conn: conn, cfg: cfg, every: cfg.Ping}
 	conn.arm(cfg.Silence)
 	ws.SetPingHandler(func(payload string) error {
-		// Only the latest ping matters to the other end's measurement.
-		select {
-		case <-l.pongs:
-		default:
+		if l.idle() {
+			return l.write(websocket.PongMessage, []byte(payload))
 		}
-		select {
-		case l.pongs <- payload:
-		default:
-		}
+		l.pongSoon(payload)
 		return nil
 	})
 	ws.SetPongHandler(func(payload string) error {
@@ -59,6 +67,77 @@ func newLiveness(ws *websocket.Conn, conn *meter, cfg Config) *liveness {
 		return nil
 	})
 	return l
+}
+
+// start sends the first ping and all that follow.
+func (l *liveness) start() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.timer = time.AfterFunc(0, l.beat)
+}
+
+// stop lets no further frame be sent and waits for what is under way.
+func (l *liveness) stop() {
+	l.mu.Lock()
+	l.stopped = true
+	l.timer.Stop()
+	l.mu.Unlock()
+	l.wg.Wait()
+}
+
+// enter says whether frames may still be sent; the caller owes a wg.Done.
+func (l *liveness) enter() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.stopped {
+		l.wg.Add(1)
+	}
+	return !l.stopped
+}
+
+func (l *liveness) beat() {
+	if !l.enter() {
+		return
+	}
+	defer l.wg.Done()
+	if err := l.ping(); err != nil {
+		l.fail(err)
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.stopped {
+		l.timer.Reset(l.every)
+	}
+}
+
+// pongSoon answers beside the reader. Only the latest ping matters to the
+// other end's measurement.
+func (l *liveness) pongSoon(payload string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pong = &payload
+	if !l.ponging && !l.stopped {
+		l.ponging = true
+		l.wg.Go(l.sendPongs)
+	}
+}
+
+func (l *liveness) sendPongs() {
+	for {
+		l.mu.Lock()
+		payload := l.pong
+		l.pong = nil
+		l.ponging = payload != nil
+		l.mu.Unlock()
+		if payload == nil {
+			return
+		}
+		if err := l.write(websocket.PongMessage, []byte(*payload)); err != nil {
+			l.fail(err)
+			return
+		}
+	}
 }
 
 // measured takes a round trip. Only the reader calls it.
@@ -79,33 +158,12 @@ func silenceLimit(cfg Config, rtt time.Duration) time.Duration {
 	return min(max(cfg.Silence, slow), cfg.MaxSilence)
 }
 
-// run pings every interval until done is closed, or a control frame could not
-// be written within the limit of silence.
-func (l *liveness) run(done <-chan struct{}) error {
-	ticker := time.NewTicker(l.every)
-	defer ticker.Stop()
-	if err := l.ping(); err != nil {
-		return err
-	}
-	for {
-		var err error
-		select {
-		case <-done:
-			return nil
-		case <-ticker.C:
-			err = l.ping()
-		case payload := <-l.pongs:
-			err = l.ws.WriteControl(websocket.PongMessage, []byte(payload), time.Now().Add(l.conn.limit()))
-		}
-		if err != nil {
-			return err
-		}
-	}
+func (l *liveness) ping() error {
+	l.sent.Store(time.Now().UnixNano())
+	return l.write(websocket.PingMessage, binary.BigEndian.AppendUint64(nil, l.seq.Add(1)))
 }
 
-func (l *liveness) ping() error {
-	now := time.Now()
-	l.sent.Store(now.UnixNano())
-	payload := binary.BigEndian.AppendUint64(nil, l.seq.Add(1))
-	return l.ws.WriteControl(websocket.PingMessage, payload, now.Add(l.conn.limit()))
+// write sends a control frame, at most within the limit of silence.
+func (l *liveness) write(kind int, payload []byte) error {
+	return l.ws.WriteControl(kind, payload, time.Now().Add(l.conn.limit()))
 }

@@ -133,15 +133,12 @@ func start(name string, peer Hello, ws *websocket.Conn, conn *meter, cfg Config)
 	s.rd = remotedialer.NewClientSessionWithDialer(allow, ws, s.incoming)
 	// After remotedialer, which sets handlers of its own.
 	s.live = newLiveness(ws, conn, cfg)
-	s.live.every = cfg.Ping
+	s.live.idle = func() bool { return s.Stats().Streams == 0 }
+	s.live.fail = s.Close
 	if cfg.listens && peer.Has(CapabilityLanes) {
 		s.live.every = measureEvery * cfg.Ping
 	}
-	s.wg.Go(func() {
-		if err := s.live.run(s.ctx.Done()); err != nil {
-			s.Close(err)
-		}
-	})
+	s.live.start()
 	go s.serve()
 	return s
 }
@@ -171,6 +168,7 @@ func (s *Session) serve() {
 	s.cancel()
 	s.rd.Close()
 	s.control.stop()
+	s.live.stop()
 	s.wg.Wait()
 	close(s.done)
 	s.mu.Lock()
