@@ -5,11 +5,14 @@
 // It owns no connection and no goroutine. The parts of the link are
 //
 //   - tunnel/access: what a node lets its server dial (pure),
-//   - tunnel/transport: sessions and streams over one websocket,
+//   - tunnel/transport: the control lane (sessions and streams over one
+//     websocket) and the websockets of the other lanes,
+//   - tunnel/mux: one session of streams and packets over several lanes,
+//   - tunnel/sock: the kernel's options on each connection,
 //   - tunnel/hub: the server's end, which dials through a node,
-//   - tunnel/spoke: the node's end, which makes the connection.
+//   - tunnel/spoke: the node's end, which makes the connections.
 //
-// Invariants that every part keeps: the node makes the only connection; a node
+// Invariants that every part keeps: the node makes all connections; a node
 // is who its client certificate says, never what a header says; what is not
 // allowed is refused, and a refusal ends one stream only.
 package tunnel
