@@ -10,7 +10,8 @@
 //   - tunnel/mux: one session of streams and packets over several lanes,
 //   - tunnel/sock: the kernel's options on each connection,
 //   - tunnel/hub: the server's end, which dials through a node,
-//   - tunnel/spoke: the node's end, which makes the connections.
+//   - tunnel/spoke: the node's end, which makes the connections,
+//   - tunnel/relay: the switch of the packets between pods of different nodes.
 //
 // Invariants that every part keeps: the node makes all connections; a node
 // is who its client certificate says, never what a header says; what is not
