@@ -80,23 +80,23 @@ func TestWatcherFollowsTheRuntime(t *testing.T) {
 			t.Errorf("without a runtime: reported %v, ready %v", reported, isReady)
 		}
 		f.set(nil, "80")
-		time.Sleep(3 * retryAfter)
+		<-time.After(3 * retryAfter) // of synctest
 		want("with a runtime", 1, 80)
 		if reported != nil || !isReady {
 			t.Errorf("with a runtime: reported %v, ready %v", reported, isReady)
 		}
 		f.set(nil, "80", "81")
 		f.events <- struct{}{}
-		time.Sleep(2 * settle)
+		<-time.After(2 * settle) // of synctest
 		want("after an event", 1, 80, 81)
 		f.events <- struct{}{}
-		time.Sleep(2 * settle)
+		<-time.After(2 * settle) // of synctest
 		want("after an event without a change", 0, 80, 81)
 		f.set(errors.New("restarts"))
-		time.Sleep(3 * lookAfter)
+		<-time.After(3 * lookAfter) // of synctest
 		want("while the runtime is away", 0, 80, 81)
 		f.set(nil)
-		time.Sleep(3 * retryAfter)
+		<-time.After(3 * retryAfter) // of synctest
 		want("after all pods are gone", 1)
 		cancel()
 		if err := <-ended; !errors.Is(err, context.Canceled) {
