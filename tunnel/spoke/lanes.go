@@ -34,6 +34,8 @@ type lanes struct {
 	dial func(ctx context.Context, class tunnel.Lane, index int) (net.Conn, error)
 	log  *slog.Logger
 	news *quiet.Log
+	// bulkIdle and idleCheck are the constants, shorter in tests.
+	bulkIdle, idleCheck time.Duration
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -67,8 +69,7 @@ func (c *laneConn) Close() error {
 
 // newLanes opens the lanes of a session that the hub gave a grant for.
 func (s *Spoke) newLanes(peer transport.Hello, grant *transport.Grant, tickets tls.ClientSessionCache) *lanes {
-	k := &lanes{log: s.log, news: quiet.New(time.Now), kept: map[laneKey]*laneConn{}}
-	k.ctx, k.cancel = context.WithCancel(context.Background())
+	k := makeLanes(s.log)
 	k.dial = func(ctx context.Context, class tunnel.Lane, index int) (net.Conn, error) {
 		cfg, err := s.dialConfig(tickets)
 		if err != nil {
@@ -86,6 +87,15 @@ func (s *Spoke) newLanes(peer transport.Hello, grant *transport.Grant, tickets t
 	if s.cfg.Packet != nil && peer.Has(transport.CapabilityRelay) {
 		k.keep(laneKey{class: tunnel.LaneRelay})
 	}
+	return k
+}
+
+func makeLanes(log *slog.Logger) *lanes {
+	k := &lanes{
+		log: log, news: quiet.New(time.Now), kept: map[laneKey]*laneConn{},
+		bulkIdle: bulkIdle, idleCheck: idleCheck,
+	}
+	k.ctx, k.cancel = context.WithCancel(context.Background())
 	return k
 }
 
@@ -184,14 +194,14 @@ func (k *lanes) hold(key laneKey) (time.Duration, error) {
 // retireIdle waits for the end of a lane, and brings it about once nobody used
 // the lane for a while.
 func (k *lanes) retireIdle(lane *mux.Lane, ended <-chan struct{}) {
-	tick := time.NewTicker(idleCheck)
+	tick := time.NewTicker(k.idleCheck)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ended:
 			return
 		case <-tick.C:
-			if k.idle(lane) > bulkIdle {
+			if k.idle(lane) > k.bulkIdle {
 				lane.Retire()
 			}
 		}
