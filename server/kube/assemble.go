@@ -56,7 +56,14 @@ func assemble(opts options.CompletedOptions, cfg Config) (*app.Config, error) {
 	}
 	c.Aggregator, err = controlplaneapiserver.CreateAggregatorConfig(*control.Generic, opts.CompletedOptions,
 		control.VersionedInformers, resolver, control.ProxyTransport, control.Extra.PeerProxy, initializers)
-	return c, err
+	if err != nil {
+		return nil, err
+	}
+	nodes := informers.Core().V1().Nodes().Lister()
+	return c, proxyNodes(c, func(name string) bool {
+		_, err := nodes.Get(name)
+		return err == nil
+	})
 }
 
 // selector leaves out the datastore, which is reached as its endpoints say.

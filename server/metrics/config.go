@@ -12,7 +12,7 @@ const Name = "metrics-server"
 
 const (
 	// DefaultResolution is the time between two figures of a node. One answer
-	// of a kubelet with ten pods is about 1 kB on the line: at this rate 3 MB
+	// of a kubelet with ten pods is 1-2 kB compressed (estimated): at this rate 3-6 MB
 	// a day and node.
 	DefaultResolution = 30 * time.Second
 	// MinResolution is as often as kubelet itself looks.

@@ -85,6 +85,9 @@ func aggregated(t *testing.T, c *cluster.Cluster) {
 
 func proxy(t *testing.T, c *cluster.Cluster) {
 	for _, a := range c.Agents {
+		if out := c.Kubectl(t, "get", "--raw", "/api/v1/nodes/"+a.Name()+"/proxy/metrics/resource"); !strings.Contains(out, "node_cpu_usage_seconds_total") {
+			t.Errorf("the proxy of node %s answers %s", a.Name(), out)
+		}
 		web := "web-" + a.Name()
 		c.WaitPods(t, "default", "app="+web, 1)
 		c.Kubectl(t, "expose", "pod", web, "--port", "80", "--target-port", "8080")
