@@ -21,7 +21,7 @@ type options struct {
 	out, konnectivity string
 	carriers, paths   []string
 	works             string
-	repeat            int
+	repeat, port      int
 	length            time.Duration
 }
 
@@ -29,16 +29,23 @@ func main() {
 	if code, done := lab.Reexec(); done {
 		os.Exit(code)
 	}
-	roles := map[string]func([]string) error{"near": near, "far": far, "target": target}
-	run := measure
-	args := os.Args[1:]
-	if len(args) > 0 && roles[args[0]] != nil {
-		run, args = roles[args[0]], args[1:]
+	run, args := role(os.Args[1:])
+	if run == nil {
+		run = measure
 	}
 	if err := run(args); err != nil {
 		fmt.Fprintln(os.Stderr, "link:", err)
 		os.Exit(1)
 	}
+}
+
+// role is what this process is, nil for the one that starts the others.
+func role(args []string) (run func([]string) error, rest []string) {
+	roles := map[string]func([]string) error{"near": near, "far": far, "target": target}
+	if len(args) > 0 && roles[args[0]] != nil {
+		return roles[args[0]], args[1:]
+	}
+	return nil, args
 }
 
 func parse(args []string) (options, error) {
@@ -50,6 +57,7 @@ func parse(args []string) (options, error) {
 	paths := flags.String("paths", "loopback,lan,thin", "loopback, lan (two hosts, NAT between them) and thin (the same at 20 Mbit/s)")
 	flags.StringVar(&o.works, "works", "all", "parts to measure: "+strings.Join(workNames(), ","))
 	flags.IntVar(&o.repeat, "repeat", 5, "repetitions; carriers alternate")
+	flags.IntVar(&o.port, "port", 7443, "the port of the server's end; the target has the next one")
 	flags.DurationVar(&o.length, "length", 2*time.Second, "time for each part; eight times that at 20 Mbit/s")
 	_ = flags.Parse(args)
 	o.carriers, o.paths = strings.Split(*carriers, ","), strings.Split(*paths, ",")

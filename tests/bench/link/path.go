@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -25,8 +26,6 @@ const (
 )
 
 const (
-	port       = "7443"
-	targetAddr = "127.0.0.1:7250"
 	// thinRate and thinQueue are those of the thin line in each direction.
 	thinRate  = 20_000_000
 	thinQueue = 50 * time.Millisecond
@@ -86,6 +85,7 @@ func (p *path) measure(ctx context.Context, o options, carrier string) (figures,
 	if _, _, err := authority.Node(nodeName); err != nil {
 		return nil, err
 	}
+	port, targetAddr := strconv.Itoa(o.port), net.JoinHostPort("127.0.0.1", strconv.Itoa(o.port+1))
 	c := crew{path: p, out: filepath.Join(o.out, p.name)}
 	defer c.stop()
 	if err := c.start(nodeName, "target", p.self, "target", "-listen", targetAddr); err != nil {
