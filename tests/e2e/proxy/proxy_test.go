@@ -69,9 +69,13 @@ func works(t *testing.T, c *cluster.Cluster, pod string) {
 		}
 		return err
 	})
-	out := c.Kubectl(t, "exec", pod, "--", "get", "http://127.0.0.1:8080/hostname")
-	if strings.TrimSpace(out) != pod {
+	if out := c.Kubectl(t, "exec", pod, "--", "get", "http://127.0.0.1:8080/hostname"); strings.TrimSpace(out) != pod {
 		t.Errorf("the pod says it is %q", out)
+	}
+	// Whoever asks the API without TLS is told so, by the server: the service leads there.
+	out, err := c.TryKubectl(t.Context(), "exec", pod, "--", "get", "http://10.43.0.1:443/")
+	if err == nil || !strings.Contains(err.Error(), "400 Bad Request") {
+		t.Errorf("the service kubernetes answers %q, %v", out, err)
 	}
 	const size, there, back = "20000000", "/data/file", "/var/lib/back"
 	c.Kubectl(t, "exec", pod, "--", "fill", there, size)
