@@ -128,9 +128,8 @@ func TestTenThousandStreamsStayWithinTheCap(t *testing.T) {
 	for _, c := range conns {
 		_ = c.Close()
 	}
-	eventually(t, "memory to be given back", func() bool {
-		return e.near.Stats().Streams == 0 && e.near.Stats().Promised == 0
-	})
+	eventually(t, "memory to be given back", func() bool { return e.near.budget.total() == 0 })
+	eventually(t, "the streams to end", func() bool { return e.near.Stats().Streams == 0 })
 }
 
 // memory is what a stream holds unread, with what is around it.
