@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -77,6 +78,7 @@ func TestWorkloads(t *testing.T) {
 			}
 		}
 	})
+	t.Run("addresses of nodes", func(t *testing.T) { addresses(t, c, pods) })
 	t.Run("pod to pod", func(t *testing.T) { podToPod(t, c, pods) })
 	t.Run("names", func(t *testing.T) { names(t, c, pods, service.Spec.ClusterIP) })
 	t.Run("host port", func(t *testing.T) { hostPort(t, c) })
@@ -112,6 +114,46 @@ func from(t *testing.T, c *cluster.Cluster, p corev1.Pod) (*lab.Host, string) {
 		t.Fatalf("pod %s is on %q", p.Name, p.Spec.NodeName)
 	}
 	return h, "http://" + p.Status.PodIP + ":8080"
+}
+
+// addresses shows that nodes are known by addresses of the cluster, which work
+// as well as those of the site, and that nodes of one site need no relay.
+func addresses(t *testing.T, c *cluster.Cluster, pods []corev1.Pod) {
+	hosted := cluster.AppPod("in-the-hosts-network", "second")
+	hosted.Spec.HostNetwork = true
+	c.CreatePod(t, hosted)
+	hosted = &c.WaitPods(t, "default", "app="+hosted.Name, 1)[0]
+	for _, h := range c.Lab.Hosts() {
+		node, err := c.Client.CoreV1().Nodes().Get(t.Context(), h.Name(), metav1.GetOptions{})
+		cluster.Must(t, err)
+		own := netip.MustParsePrefix(node.Spec.PodCIDR).Addr().Next().String()
+		if a := node.Status.Addresses[0]; a.Type != corev1.NodeInternalIP || a.Address != own {
+			t.Errorf("node %s has the internal address %s, want %s", h.Name(), a.Address, own)
+		}
+		if site := node.Annotations["kedge.io/addresses"]; site != h.IP() {
+			t.Errorf("node %s says that its addresses are %q, want %s", h.Name(), site, h.IP())
+		}
+		if h.Name() == "second" && (hosted.Status.PodIP != own || hosted.Status.HostIP != own) {
+			t.Errorf("pod in the network of a host with %s: address %s, host %s", own, hosted.Status.PodIP, hosted.Status.HostIP)
+		}
+		for _, from := range c.Lab.Hosts() {
+			reachAll(t, from, "http://"+own+":30080/hostname", pods)
+			if from == h {
+				continue
+			}
+			testx.Eventually(t, cluster.Patience, h.Name()+" is reached directly by "+from.Name(), func(ctx context.Context) error {
+				out, errOut, err := from.Run(ctx, "ip", "route", "get", own)
+				if err == nil && !strings.Contains(out, " via "+h.IP()+" ") {
+					err = fmt.Errorf("route %s", out)
+				}
+				if err != nil {
+					return fmt.Errorf("%w %s", err, errOut)
+				}
+				return nil
+			})
+		}
+	}
+	cluster.Get(t, c.Server.Host, "http://"+hosted.Status.PodIP+":8080/hostname", "second")
 }
 
 func podToPod(t *testing.T, c *cluster.Cluster, pods []corev1.Pod) {
