@@ -37,6 +37,7 @@ type Agent struct {
 	enroll *enroll.Enroll
 	id     enroll.Identity
 	way    way
+	entry  *apilb.Endpoint // the node's own end of the API, from Components on
 }
 
 // Check tells whether a node can be made of this host at all, and what the
@@ -88,8 +89,7 @@ func (a *Agent) Components(api ...string) ([]lifecycle.Component, error) {
 		return nil, err
 	}
 	ways := a.dialer(server)
-	entry, err := a.endpoint(server, cluster, ways)
-	if err != nil {
+	if err := a.endpoint(server, cluster, ways); err != nil {
 		return nil, err
 	}
 	containerd, err := runtime.NewContainerd(a.runtimeConfig(), a.log, a.reporter(runtime.ComponentName))
@@ -126,7 +126,7 @@ func (a *Agent) Components(api ...string) ([]lifecycle.Component, error) {
 	}
 	comps := []lifecycle.Component{
 		a.enrolment(),
-		entry.Component(append([]string{enroll.ComponentName}, api...)...),
+		a.entry.Component(append([]string{enroll.ComponentName}, api...)...),
 		a.programs(),
 		containerd.Component(programsName),
 		images.Component(),
@@ -189,7 +189,7 @@ func (a *Agent) link(reach *reach, ways *pipe.Dialer) (lifecycle.Component, erro
 	}
 	a.way.spoke.Store(s)
 	// Ready means that a dial came back, and what is dialled is kubelet.
-	return s.Component(enroll.ComponentName, kube.Kubelet), nil
+	return a.measured(s.Component(enroll.ComponentName, kube.Kubelet)), nil
 }
 
 func (a *Agent) runtimeConfig() runtime.Config {

@@ -17,12 +17,13 @@ func (a *Agent) dialer(server string) *pipe.Dialer {
 	}, a.log)
 }
 
-// endpoint is the node's own end of the API.
-func (a *Agent) endpoint(server string, cluster stack, ways *pipe.Dialer) (*apilb.Endpoint, error) {
-	return apilb.New(apilb.Config{
+// endpoint makes the node's own end of the API.
+func (a *Agent) endpoint(server string, cluster stack, ways *pipe.Dialer) (err error) {
+	a.entry, err = apilb.New(apilb.Config{
 		Listen: apilb.Address, Service: cluster.api, Server: server, Dialer: ways,
 		Learn:  apilb.Watch(a.id.Files.AgentConfig, "kedge/"+a.cfg.Version),
 		File:   filepath.Join(a.cfg.Layout.Agent(), "servers.json"),
 		Report: a.reporter(apilb.Name),
 	}, a.log)
+	return err
 }

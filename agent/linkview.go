@@ -18,7 +18,14 @@ func (a *Agent) linkReport() view.Report {
 	if s == nil {
 		return view.Report{Role: "agent"}
 	}
-	return view.OfSpoke(s.Status())
+	r := view.OfSpoke(s.Status())
+	for _, at := range a.entry.Status() {
+		r.Servers = append(r.Servers, view.Server{
+			Address: at.Address, Given: at.Given, State: string(at.State), Since: at.Since,
+			Clients: at.Clients, LastError: at.LastError,
+		})
+	}
+	return r
 }
 
 // LinkHandlers are what kedge link asks for, by path, for the status socket. A

@@ -14,6 +14,22 @@ type Report struct {
 	Role string `json:"role"`
 	// Links are sorted by Peer.
 	Links []Link `json:"links"`
+	// Servers are the ways from a node to the API, the user's own first; none
+	// at a server.
+	Servers []Server `json:"servers,omitempty"`
+}
+
+// Server is one address that a node may reach the API at.
+type Server struct {
+	Address string `json:"address"`
+	// Given tells the address that the user gave from learned ones.
+	Given bool `json:"given"`
+	// State is a word for people.
+	State string    `json:"state"`
+	Since time.Time `json:"since,omitzero"`
+	// Clients is how many connections of this node's clients go there.
+	Clients   int    `json:"clients"`
+	LastError string `json:"lastError,omitempty"`
 }
 
 // Link is the connection between this daemon and one other.

@@ -31,6 +31,22 @@ func WriteTable(w io.Writer, r Report, now time.Time) error {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\n", l.Peer, l.State, age(l.Since, now), roundTrip(l.RTT),
 			lanes(l.Lanes), l.Reconnects, l.Streams, size(l.BytesIn), size(l.BytesOut), dash(l.RemoteAddr), dash(firstLine(l.LastError)))
 	}
+	if err := t.Flush(); err != nil || len(r.Servers) == 0 {
+		return err
+	}
+	return writeServers(w, r.Servers, now)
+}
+
+func writeServers(w io.Writer, servers []Server, now time.Time) error {
+	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	fmt.Fprintf(t, "\nAPI AT\tSOURCE\tSTATE\tSINCE\tCLIENTS\tLAST ERROR\n")
+	for _, s := range servers {
+		source := "learned"
+		if s.Given {
+			source = "--server"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\n", s.Address, source, s.State, age(s.Since, now), s.Clients, dash(firstLine(s.LastError)))
+	}
 	return t.Flush()
 }
 

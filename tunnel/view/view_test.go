@@ -44,6 +44,22 @@ edge-2   down    1m30s   -        -                0            0         0B    
 	}
 }
 
+func TestNodeShowsWhereItReachesTheAPI(t *testing.T) {
+	r := Report{Role: "agent", Links: []Link{{Peer: "wss://s:6443", Up: true, State: "ready"}}, Servers: []Server{
+		{Address: "s:6443", Given: true, State: "good", Clients: 4},
+		{Address: "10.0.0.2:6443", State: "suspect", Since: now.Add(-time.Minute), LastError: "no route to host"},
+	}}
+	var out strings.Builder
+	if err := WriteTable(&out, r, now); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"s:6443          --server   good", "10.0.0.2:6443   learned    suspect   1m0s    0         no route to host"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is missing in\n%s", want, out.String())
+		}
+	}
+}
+
 func TestEmptyTableSaysSo(t *testing.T) {
 	var out strings.Builder
 	if err := WriteTable(&out, Report{Role: "server"}, now); err != nil || out.String() != "no node has a link to this server\n" {
