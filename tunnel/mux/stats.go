@@ -57,6 +57,10 @@ func (s *Session) Stats() Stats {
 	s.mu.Lock()
 	st := Stats{Streams: s.table.open}
 	lanes, streams := slices.Clone(s.lanes), s.table.all()
+	known := map[*Lane]bool{} // lanes whose number will not change any more
+	for _, l := range lanes {
+		known[l] = l.instance != 0
+	}
 	s.mu.Unlock()
 	st.Promised = s.budget.total()
 	st.Bytes = map[tunnel.Lane]Traffic{}
@@ -70,7 +74,7 @@ func (s *Session) Stats() Stats {
 	for _, l := range lanes {
 		ls := l.Stats()
 		for _, stream := range streams {
-			if stream.uses(l) {
+			if known[l] && stream.uses(l) {
 				ls.Streams++
 			}
 		}
