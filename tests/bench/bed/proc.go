@@ -1,7 +1,6 @@
 package bed
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,32 +10,24 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// userHZ is the unit of /proc/PID/stat (sysconf(_SC_CLK_TCK), 100 on every
-// architecture that Go knows).
-const userHZ = 100
-
-// CPU is the processor time that the processes have used so far.
+// CPU is the processor time that the processes have used so far. It asks the
+// scheduler's clock of each process (clock_getcpuclockid(3)): /proc/PID/stat
+// counts in ticks, and is far off for what runs for some microseconds at a time.
 func CPU(pids ...int) (time.Duration, error) {
-	var ticks int64
+	const schedClock = 2 // CPUCLOCK_SCHED of the kernel's posix-timers.h
+	var total time.Duration
 	for _, pid := range pids {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if err != nil {
-			return 0, err
+		var ts unix.Timespec
+		if err := unix.ClockGettime(int32(^pid<<3|schedClock), &ts); err != nil {
+			return 0, fmt.Errorf("processor time of process %d: %w", pid, err)
 		}
-		// The name in parentheses may hold spaces; utime and stime are the
-		// 12th and 13th field after it (proc_pid_stat(5)).
-		fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-		for _, f := range fields[11:13] {
-			n, err := strconv.ParseInt(f, 10, 64)
-			if err != nil {
-				return 0, err
-			}
-			ticks += n
-		}
+		total += time.Duration(ts.Nano())
 	}
-	return time.Duration(ticks) * time.Second / userHZ, nil
+	return total, nil
 }
 
 // Resident is the resident and the anonymous memory of a process in bytes.

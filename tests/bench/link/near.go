@@ -35,7 +35,9 @@ func near(args []string) error {
 		}
 		l.watch = append(l.watch, pid)
 	}
-	l.watch = append(l.watch, os.Getpid())
+	if len(l.watch) > 0 {
+		l.watch = append(l.watch, os.Getpid())
+	}
 	open := nearEnds[*carrier]
 	if open == nil {
 		return fmt.Errorf("no such carrier: %q", *carrier)

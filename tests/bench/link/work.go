@@ -18,7 +18,7 @@ type figures map[string]float64
 type load struct {
 	dial         func(context.Context) (net.Conn, error)
 	length, warm time.Duration
-	watch        []int // processes whose processor time counts
+	watch        []int // processes whose processor time counts; none where they cannot be seen
 	figures      figures
 }
 
@@ -207,7 +207,7 @@ func (l *load) meter(name string, b *bulk) error {
 		return err
 	}
 	l.figures[name] = after.rate(before)
-	if moved := after.bytes - before.bytes; moved > 100e6 {
+	if moved := after.bytes - before.bytes; moved > 100e6 && len(l.watch) > 0 {
 		l.figures[name+", processor"] = (used - cpu).Seconds() / (float64(moved) / 1e9)
 	}
 	return b.err()
