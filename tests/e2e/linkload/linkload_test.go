@@ -46,9 +46,6 @@ func TestHeartbeatsAndEchoesPassBulk(t *testing.T) {
 	c.CreatePod(t, cluster.AppPod("sink", c.Server.Name()))
 	web := c.WaitPods(t, "default", "app=web", 1)[0]
 	sink := c.WaitPods(t, "default", "app=sink", 1)[0]
-	if size := os.Getenv("KEDGE_CP"); size != "" {
-		cp(t, c, size)
-	}
 	cluster.Must(t, c.Lab.Site("site1").Uplink.Slow(rate, queue))
 
 	idle := talk(t, c, echoes, nil)
@@ -62,6 +59,10 @@ func TestHeartbeatsAndEchoesPassBulk(t *testing.T) {
 	}
 	report(t, c, idle, loaded, leases.stop(t), moved)
 	c.WaitNode(t, edge.Name(), corev1.ConditionTrue)
+	if size := os.Getenv("KEDGE_CP"); size != "" {
+		cluster.Must(t, c.Lab.Site("site1").Uplink.Heal())
+		cp(t, c, size)
+	}
 }
 
 // duration is how long the load lasts: two renewals of the lease at least.
