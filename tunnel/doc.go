@@ -9,9 +9,11 @@
 //     websocket) and the websockets of the other lanes,
 //   - tunnel/mux: one session of streams and packets over several lanes,
 //   - tunnel/sock: the kernel's options on each connection,
+//   - tunnel/pipe: a way to the server's port, through proxies of both kinds,
 //   - tunnel/hub: the server's end, which dials through a node,
 //   - tunnel/spoke: the node's end, which makes the connections,
-//   - tunnel/relay: the switch of the packets between pods of different nodes.
+//   - tunnel/relay: the switch of the packets between pods of different nodes,
+//   - tunnel/view, tunnel/metrics, tunnel/speed: what is seen of a link.
 //
 // Invariants that every part keeps: the node makes all connections; a node
 // is who its client certificate says, never what a header says; what is not

@@ -1,11 +1,14 @@
 // Package network is the pod network of one node.
 //
 // It owns the bridge kedge0, the nftables table inet kedge-net, the routes of
-// protocol [RouteProtocol], the iptables chain KEDGE-FORWARD (only on hosts
-// whose FORWARD policy is DROP) and the CNI configuration 10-kedge.conflist. It
-// must not touch rules, routes and links of anybody else, and it must not know
-// how traffic crosses NAT: nodes that share no subnet get an unreachable route,
-// so that pod addresses never leave by the default route.
+// protocol [RouteProtocol], the rule that leads probes to their own table, the
+// iptables chain KEDGE-FORWARD (only on hosts whose FORWARD policy is DROP) and
+// the CNI configuration 10-kedge.conflist. It must not touch rules, routes and
+// links of anybody else, and it must not know how traffic crosses NAT: the pods
+// of a node that has proven to be near (agent/network/probe) have a route by its
+// address in the site, all others go to the device [RelayName] while that is up,
+// and below lies an unreachable route, so that pod addresses never leave by the
+// default route.
 //
 // The work follows model, plan, apply, observe: [Facts] are what is known of
 // the node and its peers, [NewPlan] turns them into a value without I/O, a
