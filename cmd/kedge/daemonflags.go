@@ -30,7 +30,7 @@ func (o *nodeOptions) bind(fs *pflag.FlagSet) {
 	fs.StringVar(&o.dataDir, "data-dir", paths.DefaultDataDir, "folder that holds everything which survives a boot")
 	fs.StringVarP(&o.configFile, config.FileFlag, "c", config.DefaultFile, "configuration file; files in the folder FILE.d come after it")
 	fs.StringVar(&o.nodeName, "node-name", "", "name of this node (default: the host name)")
-	fs.StringSliceVar(&o.nodeIPs, "node-ip", nil, "address of this node (default: the one of the default route)")
+	fs.StringSliceVar(&o.nodeIPs, "node-ip", nil, "internal address of this node in the cluster (default: the first one of its pod range)")
 	fs.StringSliceVar(&o.externalIPs, "node-external-ip", nil, "address under which others outside of the site reach this node")
 	fs.StringSliceVar(&o.labels, "node-label", nil, "label KEY=VALUE that the node gets when it registers")
 	fs.StringSliceVar(&o.taints, "node-taint", nil, "taint KEY=VALUE:EFFECT that the node gets when it registers")
