@@ -19,11 +19,15 @@ func (a *Agent) dialer(server string) *pipe.Dialer {
 
 // endpoint makes the node's own end of the API.
 func (a *Agent) endpoint(server string, cluster stack, ways *pipe.Dialer) (err error) {
-	a.entry, err = apilb.New(apilb.Config{
+	cfg := apilb.Config{
 		Listen: apilb.Address, Service: cluster.api, Server: server, Dialer: ways,
-		Learn:  apilb.Watch(a.id.Files.AgentConfig, "kedge/"+a.cfg.Version),
-		File:   filepath.Join(a.cfg.Layout.Agent(), "servers.json"),
-		Report: a.reporter(apilb.Name),
-	}, a.log)
+		File: filepath.Join(a.cfg.Layout.Agent(), "servers.json"), Report: a.reporter(apilb.Name),
+	}
+	// A server's own node has its server in the same process; where that is
+	// down, the node is.
+	if a.cfg.Issue == nil {
+		cfg.Learn = apilb.Watch(a.id.Files.AgentConfig, "kedge/"+a.cfg.Version)
+	}
+	a.entry, err = apilb.New(cfg, a.log)
 	return err
 }

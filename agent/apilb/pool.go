@@ -259,5 +259,9 @@ func (p *pool) trouble() error {
 			errs = append(errs, c.err)
 		}
 	}
-	return fmt.Errorf("%w (tried %d addresses, first %s): the node goes on with what it knows: %w", errNoServer, len(p.list), p.cfg.Server, errors.Join(errs...))
+	err := fmt.Errorf("%w (%d known, first %s): the node goes on with what it knows", errNoServer, len(p.list), p.cfg.Server)
+	if why := errors.Join(errs...); why != nil {
+		return fmt.Errorf("%w: %w", err, why)
+	}
+	return err
 }

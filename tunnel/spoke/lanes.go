@@ -217,11 +217,21 @@ func (k *lanes) idle(lane *mux.Lane) time.Duration {
 	return 0
 }
 
+// newsDelay is how long a lost lane is kept back from the log: when a whole
+// session ends, its lanes often end first, and they are no news of their own.
+const newsDelay = time.Second
+
 // down is told by the mux that a lane ended.
 func (k *lanes) down(lane *mux.Lane, err error) {
-	if k.ctx.Err() == nil && err != nil && !errors.Is(err, mux.ErrReplaced) {
-		k.trouble(laneKey{lane.Class(), lane.Index()}, err)
+	if k.ctx.Err() != nil || err == nil || errors.Is(err, mux.ErrReplaced) {
+		return
 	}
+	key := laneKey{lane.Class(), lane.Index()}
+	time.AfterFunc(newsDelay, func() {
+		if k.ctx.Err() == nil {
+			k.trouble(key, err)
+		}
+	})
 }
 
 // trouble logs once a minute and lane.
