@@ -312,3 +312,24 @@ func TestHugeHeadersAreRefused(t *testing.T) {
 		t.Errorf("the hub knows %+v", st)
 	}
 }
+
+// TestRelayWithoutLanesIsNotBelieved sends a packet to a node that claims to
+// take packets and has nothing that they could come by.
+func TestRelayWithoutLanesIsNotBelieved(t *testing.T) {
+	a := newAuthority(t)
+	srv := startServer(t, a, "", func(c *hub.Config) { c.Packet = func(tunnel.NodeName, []byte) {} })
+	r := newRogue(t, a, "node-a", srv.addr)
+	r.cfg.Hello.Capabilities = []string{transport.CapabilityRelay}
+	session, err := r.connect(t, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { session.Close(errors.New("done")); <-session.Done() }()
+	if srv.hub.SendPacket("node-a", []byte("packet")) {
+		t.Error("a packet was taken")
+	}
+	st, ok := srv.hub.StatusOf("node-a")
+	if !ok || !st.Connected || len(st.Capabilities) != 0 {
+		t.Errorf("got %+v", st)
+	}
+}

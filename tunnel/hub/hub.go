@@ -219,8 +219,12 @@ func (h *Hub) SendPacket(name tunnel.NodeName, p []byte) bool {
 	return ok && l.(*link).mux.SendPacket(p)
 }
 
-// common returns the capabilities that this hub and the other end have.
+// common returns the capabilities that this hub and the other end have. All of
+// them need lanes, whatever an end without lanes says.
 func (h *Hub) common(peer transport.Hello) []string {
+	if !peer.Has(transport.CapabilityLanes) {
+		return nil
+	}
 	var both []string
 	for _, word := range h.capabilities() {
 		if peer.Has(word) {
