@@ -34,6 +34,9 @@ const (
 	headerLen4 = 20 // IPv4 without options
 	tcpLen     = 20
 	udpLen     = 8
+	// Where the checksum is in TCP's and in UDP's header.
+	tcpChecksum = 16
+	udpChecksum = 6
 
 	// minSegment is Linux's smallest send MSS (TCP_MIN_SND_MSS): with less, one
 	// packet would become tens of thousands at the receiver.
@@ -128,14 +131,16 @@ func offload(h, ip []byte, info Info) Fault {
 		}
 		return None
 	}
-	if flags&flagNeedsChecksum == 0 || info.Fragment {
+	// What is cut has one header of its protocol, right behind that of IPv4.
+	if flags&flagNeedsChecksum == 0 || info.Fragment || binary.LittleEndian.Uint16(h[6:]) != headerLen4 {
 		return Offload
 	}
 	payload := len(ip) - headerLen4
+	field := binary.LittleEndian.Uint16(h[8:])
 	switch {
-	case gso == gsoTCP4 && info.Protocol == protoTCP && payload >= tcpLen && segment >= minSegment:
+	case gso == gsoTCP4 && info.Protocol == protoTCP && payload >= tcpLen && field == tcpChecksum && segment >= minSegment:
 		return None
-	case gso == gsoUDP && info.Protocol == protoUDP && payload >= udpLen && segment > 0 &&
+	case h[1] == gsoUDP && info.Protocol == protoUDP && payload >= udpLen && field == udpChecksum && segment > 0 &&
 		payload-udpLen <= segment*maxDatagrams:
 		return None
 	}

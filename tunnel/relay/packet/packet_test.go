@@ -64,6 +64,10 @@ func TestParseTellsGoodPacketsFromBadOnes(t *testing.T) {
 		{"segments of no byte", build(protoTCP, 60000, header(1, 1, 40, 0, 20, 16)), Offload},
 		{"segments without a checksum", build(protoTCP, 60000, header(0, 1, 40, 1448, 0, 0)), Offload},
 		{"segments of UDP that say TCP", build(protoUDP, 60000, header(1, 1, 40, 1448, 20, 6)), Offload},
+		{"segments with the checksum of UDP", build(protoTCP, 60000, header(1, 1, 40, 1448, 20, 6)), Offload},
+		{"segments of something inside", build(protoTCP, 60000, header(1, 1, 90, 1448, 70, 16)), Offload},
+		{"datagrams with the checksum of TCP", build(protoUDP, 8+128*400, header(1, 5, 28, 400, 20, 16)), Offload},
+		{"datagrams with TCP's ECN", build(protoUDP, 8+128*400, header(1, 5|gsoECN, 28, 400, 20, 6)), Offload},
 		{"TCP over IPv6 in IPv4", build(protoTCP, 60000, header(1, 4, 40, 1448, 20, 16)), Offload},
 		{"a segmented fragment", build(protoTCP, 60000, func(h, ip []byte) {
 			header(1, 1, 40, 1448, 20, 16)(h, ip)
