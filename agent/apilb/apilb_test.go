@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"sync"
 	"testing"
 )
 
@@ -91,6 +92,41 @@ func TestStopEndsOpenAndHeldConnections(t *testing.T) {
 		if _, err := io.ReadAll(c); err != nil && !isReset(err) {
 			t.Fatalf("client: %v", err)
 		}
+	}
+}
+
+func TestClientsAreBoundedAndPodsDoNotKeepTheNodesOwnOut(t *testing.T) {
+	addr := listen(t, func(c net.Conn) {
+		_, _ = io.Copy(c, c)
+		_ = c.Close()
+	})
+	n := startNode(t, nil, Config{Server: addr, Dialer: &plain{}})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = n.accept(ctx, newDoor(l, 1), &wg) })
+	defer func() { cancel(); _ = l.Close(); n.pool.dropAll(); wg.Wait() }()
+	talk := func(to string) (net.Conn, error) {
+		c, err := net.Dial("tcp", to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		_, _ = c.Write([]byte("x"))
+		_, err = io.ReadFull(c, make([]byte, 1))
+		return c, err
+	}
+	if _, err := talk(l.Addr().String()); err != nil {
+		t.Fatalf("the first pod: %v", err)
+	}
+	if _, err := talk(l.Addr().String()); err == nil {
+		t.Error("more pods than there is room for were served")
+	}
+	if _, err := talk(n.cfg.Listen); err != nil {
+		t.Errorf("kubelet: %v", err)
 	}
 }
 

@@ -22,15 +22,22 @@ const keepEvery = 15 * time.Second
 
 // Endpoint forwards a node's API clients.
 type Endpoint struct {
-	cfg   Config
-	log   *slog.Logger
-	pool  *pool
-	slots chan struct{}
+	cfg  Config
+	log  *slog.Logger
+	pool *pool
 
 	mu      sync.Mutex
 	service error // trouble with the service's address
 	servers error // trouble with all servers
 }
+
+// door is one address with a bound on its clients.
+type door struct {
+	net.Listener
+	slots chan struct{}
+}
+
+func newDoor(l net.Listener, clients int) door { return door{l, make(chan struct{}, clients)} }
 
 // New checks cfg and returns an endpoint that does nothing until Run.
 func New(cfg Config, log *slog.Logger) (*Endpoint, error) {
@@ -40,7 +47,7 @@ func New(cfg Config, log *slog.Logger) (*Endpoint, error) {
 	if cfg.Report == nil {
 		cfg.Report = func(error) {}
 	}
-	e := &Endpoint{cfg: cfg, log: log.With("component", Name), slots: make(chan struct{}, MaxClients)}
+	e := &Endpoint{cfg: cfg, log: log.With("component", Name)}
 	own := cfg
 	own.Report = func(err error) { e.report(&e.servers, err) }
 	e.pool = newPool(own, e.log)
@@ -58,7 +65,7 @@ func (e *Endpoint) Component(needs ...string) lifecycle.Component {
 func (e *Endpoint) Run(ctx context.Context, ready func()) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	listeners, err := e.listen(ctx)
+	doors, err := e.listen(ctx)
 	if err != nil {
 		return err
 	}
@@ -66,8 +73,8 @@ func (e *Endpoint) Run(ctx context.Context, ready func()) error {
 	defer wg.Wait()
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() {
-		for _, l := range listeners {
-			_ = l.Close()
+		for _, d := range doors {
+			_ = d.Close()
 		}
 		e.pool.dropAll()
 	})
@@ -77,9 +84,9 @@ func (e *Endpoint) Run(ctx context.Context, ready func()) error {
 	wg.Go(func() { e.awaitServer(ctx); ready() })
 	wg.Go(func() { e.learn(ctx) })
 	wg.Go(func() { e.keepService(ctx) })
-	ended := make(chan error, len(listeners))
-	for _, l := range listeners {
-		wg.Go(func() { ended <- e.accept(ctx, l, &wg) })
+	ended := make(chan error, len(doors))
+	for _, d := range doors {
+		wg.Go(func() { ended <- e.accept(ctx, d, &wg) })
 	}
 	err = <-ended
 	if ctx.Err() != nil {
@@ -103,14 +110,14 @@ func (e *Endpoint) awaitServer(ctx context.Context) {
 	}
 }
 
-func (e *Endpoint) listen(ctx context.Context) ([]net.Listener, error) {
+func (e *Endpoint) listen(ctx context.Context) ([]door, error) {
 	l, err := net.Listen("tcp", e.cfg.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("listen for the node's API clients (is another node running on this host?): %w", err)
 	}
-	listeners := []net.Listener{l}
+	doors := []door{newDoor(l, MaxOwn)}
 	if !e.cfg.Service.IsValid() {
-		return listeners, nil
+		return doors, nil
 	}
 	// The address may not be on lo yet.
 	free := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
@@ -120,16 +127,16 @@ func (e *Endpoint) listen(ctx context.Context) ([]net.Listener, error) {
 	}}
 	at := e.cfg.serviceEndpoint().String()
 	if l, err = free.Listen(ctx, "tcp4", at); err != nil {
-		_ = listeners[0].Close()
+		_ = doors[0].Close()
 		return nil, fmt.Errorf("listen for the API clients of pods on %s (another program may have port %d of every address; see: ss -lntp 'sport = :%d'): %w", at, servicePort, servicePort, err)
 	}
-	return append(listeners, l), nil
+	return append(doors, newDoor(l, MaxClients)), nil
 }
 
 // accept takes clients until the listener is closed.
-func (e *Endpoint) accept(ctx context.Context, l net.Listener, wg *sync.WaitGroup) error {
+func (e *Endpoint) accept(ctx context.Context, d door, wg *sync.WaitGroup) error {
 	for {
-		client, err := l.Accept()
+		client, err := d.Accept()
 		switch {
 		case err == nil:
 		case ctx.Err() != nil:
@@ -144,9 +151,9 @@ func (e *Endpoint) accept(ctx context.Context, l net.Listener, wg *sync.WaitGrou
 			continue
 		}
 		select {
-		case e.slots <- struct{}{}:
+		case d.slots <- struct{}{}:
 			wg.Go(func() {
-				defer func() { <-e.slots }()
+				defer func() { <-d.slots }()
 				e.forward(ctx, client)
 			})
 		default:

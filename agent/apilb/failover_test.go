@@ -329,19 +329,3 @@ func TestThroughAProxyThatEndsTLS(t *testing.T) {
 		t.Error("the proxy could read the request")
 	}
 }
-
-func TestClientsAreBounded(t *testing.T) {
-	addr := listen(t, func(c net.Conn) { _, _ = io.Copy(c, c); _ = c.Close() })
-	n := startNode(t, nil, Config{Server: addr, Dialer: &plain{}})
-	for range cap(n.slots) {
-		n.slots <- struct{}{}
-	}
-	c, err := net.Dial("tcp", n.cfg.Listen)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	if _, err := c.Read(make([]byte, 1)); err == nil {
-		t.Error("one client too many is served")
-	}
-}
