@@ -56,7 +56,7 @@ func parse(args []string) (options, error) {
 	carriers := flags.String("carriers", "tls,kedge,remotedialer,konnectivity,tcp", "what to measure; ratios are to tls")
 	paths := flags.String("paths", "loopback,lan,thin", "loopback, lan (two hosts, NAT between them) and thin (the same at 20 Mbit/s)")
 	flags.StringVar(&o.works, "works", "all", "parts to measure: "+strings.Join(workNames(), ","))
-	flags.IntVar(&o.repeat, "repeat", 5, "repetitions; carriers alternate")
+	flags.IntVar(&o.repeat, "repeat", 3, "repetitions; carriers alternate")
 	flags.IntVar(&o.port, "port", 7443, "the port of the server's end; the target has the next one")
 	flags.DurationVar(&o.length, "length", 2*time.Second, "time for each part; eight times that at 20 Mbit/s")
 	_ = flags.Parse(args)

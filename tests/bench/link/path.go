@@ -152,7 +152,7 @@ func (c *crew) stop() {
 
 // near runs the process of the server's end and reads its figures.
 func (c *crew) near(ctx context.Context, argv []string) (figures, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
 	var out, log string
 	var err error
