@@ -152,7 +152,8 @@ func (t *Table) pod(addr netip.Addr) (tunnel.NodeName, error) {
 }
 
 // derive builds the maps. A range belongs to the oldest node that has it, and
-// ranges outside the cluster's are not believed.
+// ranges outside the cluster's and addresses that no other machine can have are
+// not believed.
 func (t *Table) derive() {
 	nodes := make([]Node, 0, len(t.nodes))
 	for _, n := range t.nodes {
@@ -165,7 +166,10 @@ func (t *Table) derive() {
 	for _, n := range nodes {
 		t.addRanges(n)
 		for _, a := range n.Addresses {
-			t.claims[a] = append(t.claims[a], n.Name)
+			// Loopback and the like are the server's own for whoever names them.
+			if a.IsGlobalUnicast() {
+				t.claims[a] = append(t.claims[a], n.Name)
+			}
 		}
 	}
 	for _, names := range t.claims {

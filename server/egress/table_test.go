@@ -48,6 +48,7 @@ func TestAddressesLeadToTheirNode(t *testing.T) {
 		node("part", 1, "10.42.2.128/25"),
 		node("whole", 1, "10.42.0.0/15"),
 		node("outside", 1, "192.0.2.0/24"),
+		node("webhook", 1, "", "127.0.0.1", "::1", "169.254.169.254"),
 	)
 	for addr, want := range map[string]string{
 		"10.42.0.5":           "server",
@@ -63,6 +64,9 @@ func TestAddressesLeadToTheirNode(t *testing.T) {
 		"192.0.2.9":           "",
 		"198.51.100.1":        "",
 		"10.43.0.1":           "",
+		"127.0.0.1":           "", // an administrator's webhook on the server
+		"::1":                 "",
+		"169.254.169.254":     "",
 		"::ffff:192.168.1.20": "b",
 	} {
 		got, err := tab.Find(netip.MustParseAddr(addr))
