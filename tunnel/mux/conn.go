@@ -6,6 +6,9 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/kedge-io/kedge/internal/deadline"
+	"github.com/kedge-io/kedge/tunnel"
 )
 
 // This file is what the user of a stream sees: net.Conn and half close.
@@ -31,7 +34,7 @@ func (st *stream) waitData() error {
 		switch {
 		case st.closed:
 			return net.ErrClosed
-		case st.rdl.expired:
+		case st.rdl.Expired():
 			return os.ErrDeadlineExceeded
 		case st.in.size > 0:
 			return nil
@@ -48,10 +51,10 @@ func (st *stream) readEnd() error {
 	switch {
 	case st.finIn:
 		return io.EOF
-	case st.ended != nil && st.ended.code == endNormal:
+	case st.ended != nil && st.ended.Code == tunnel.EndNormal:
 		return io.EOF
 	case st.ended != nil:
-		return st.errorf("%s: %w", printable([]byte(st.ended.text)), syscall.ECONNRESET)
+		return st.errorf("%s: %w", printable([]byte(st.ended.Text)), syscall.ECONNRESET)
 	}
 	return st.failure
 }
@@ -105,11 +108,11 @@ func (st *stream) CloseWrite() error {
 
 // Close implements net.Conn. What was written before is still delivered.
 func (st *stream) Close() error {
-	st.closeWith(ending{code: endNormal})
+	st.closeWith(tunnel.Ending{Code: tunnel.EndNormal})
 	return nil
 }
 
-func (st *stream) closeWith(e ending) {
+func (st *stream) closeWith(e tunnel.Ending) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if st.closed {
@@ -120,8 +123,8 @@ func (st *stream) closeWith(e ending) {
 	st.in.clear()
 	st.dropHeld()
 	st.promise(0)
-	st.rdl.stop()
-	st.wdl.stop()
+	st.rdl.Stop()
+	st.wdl.Stop()
 	st.end(e)
 	st.readers.Broadcast()
 	st.wakeWriters()
@@ -152,13 +155,13 @@ func (st *stream) SetWriteDeadline(t time.Time) error {
 	return st.setDeadline(&st.wdl, t, st.wakeWriters)
 }
 
-func (st *stream) setDeadline(d *deadline, t time.Time, wake func()) error {
+func (st *stream) setDeadline(d *deadline.Deadline, t time.Time, wake func()) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if st.closed {
 		return net.ErrClosed
 	}
-	d.set(t, &st.mu, wake)
+	d.Set(t, &st.mu, wake)
 	return nil
 }
 

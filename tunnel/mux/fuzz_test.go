@@ -24,18 +24,18 @@ func (f fed) Read(b []byte) (int, error) { return f.r.Read(b) }
 func seeds() map[string][]byte {
 	hello := func(class tunnel.Lane) []byte { return appendHello(nil, 1, class, 0) }
 	cat := func(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
-	end := ending{endNormal, ""}
+	end := tunnel.Ending{Code: tunnel.EndNormal}
 	return map[string][]byte{
 		"stream": cat(hello(tunnel.LaneInteractive), appendPing(nil, ping{1, 0, 0}),
 			appendOpen(nil, 1, 1000, target("echo")), dataFrame(1, 10), appendCredit(nil, 1, 5000),
-			appendHeader(nil, kindFin, 1, 0), end.append(nil, kindEnd, 1)),
+			appendHeader(nil, kindFin, 1, 0), appendEnding(nil, kindEnd, 1, end)),
 		"moves": cat(hello(tunnel.LaneInteractive), appendOpen(nil, 1, 1000, target("sink")),
 			dataFrame(1, 3), appendMove(nil, 1, 7), dataFrame(1, 3)),
 		"bulk": cat(hello(tunnel.LaneBulk), appendOpen(nil, 3, 0, target("sink")), dataFrame(3, 9000),
-			ending{endAborted, "why"}.append(nil, kindAbort, 3), dataFrame(3, 10)),
+			appendEnding(nil, kindAbort, 3, tunnel.Ending{Code: tunnel.EndAborted, Text: "why"}), dataFrame(3, 10)),
 		"relay":   cat(hello(tunnel.LaneRelay), append(appendHeader(nil, kindPacket, 0, 3), 1, 2, 3)),
 		"retire":  cat(hello(tunnel.LaneBulk), appendHeader(nil, kindRetire, 0, 0), appendClose(nil, "bye")),
-		"answers": cat(appendOpened(nil, 1, 100), dataFrame(1, 5), appendPong(nil, pong{1, 1}), end.append(nil, kindRefused, 3)),
+		"answers": cat(appendOpened(nil, 1, 100), dataFrame(1, 5), appendPong(nil, pong{1, 1}), appendEnding(nil, kindRefused, 3, end)),
 		"future":  cat(hello(tunnel.LaneInteractive), append(appendHeader(nil, 0x7f, 9, 2), 1, 2)),
 	}
 }
@@ -114,15 +114,15 @@ func FuzzHeader(f *testing.F) {
 func FuzzPayloads(f *testing.F) {
 	f.Add([]byte{0})
 	f.Add(bytes.Repeat([]byte{0xff}, pingSize))
-	f.Add(append([]byte{endDial}, "connection refused\x00\x1b[31m"...))
+	f.Add(append([]byte{byte(tunnel.EndDial)}, "connection refused\x00\x1b[31m"...))
 	f.Fuzz(func(t *testing.T, p []byte) {
 		if len(p) > 0 && len(p) <= 1+maxReason {
-			e := parseEnding(p)
-			if got := e.append(nil, kindEnd, 1)[headerSize:]; !bytes.Equal(got, p) {
+			e := tunnel.ParseEnding(p)
+			if got := appendEnding(nil, kindEnd, 1, e)[headerSize:]; !bytes.Equal(got, p) {
 				t.Fatalf("%x became %x", p, got)
 			}
 			var refused *tunnel.RefusedError
-			if err := e.refusal(target("x")); !errors.As(err, &refused) || refused.Kind == "" {
+			if err := e.Refusal(target("x")); !errors.As(err, &refused) || refused.Kind == "" {
 				t.Fatalf("refusal %v", err)
 			}
 		}

@@ -201,7 +201,7 @@ func TestFramesOfALaneItHasNotMovedToWait(t *testing.T) {
 	m.send(0, kindData, []byte("one "))
 	m.move(0, 1)
 	m.send(1, kindData, []byte("two"))
-	m.send(1, kindEnd, []byte{endNormal})
+	m.send(1, kindEnd, []byte{byte(tunnel.EndNormal)})
 	for _, lane := range []int{1, 1} {
 		if err := m.deliver(lane); err != nil {
 			t.Fatal(err)

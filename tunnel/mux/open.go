@@ -84,9 +84,9 @@ func (st *stream) answer() error {
 	case st.failure != nil:
 		return st.failure
 	case st.refused != nil:
-		return st.refused.refusal(st.target)
+		return st.refused.Refusal(st.target)
 	case st.ended != nil:
-		return st.ended.refusal(st.target)
+		return st.ended.Refusal(st.target)
 	}
 	return nil
 }
@@ -105,13 +105,13 @@ func (st *stream) takeOpened(window int) error {
 }
 
 // takeRefused handles the answer no.
-func (st *stream) takeRefused(e ending) error {
+func (st *stream) takeRefused(e tunnel.Ending) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if st.incoming || st.accepted {
 		return fmt.Errorf("%w: stream %d refused after it was opened", ErrProtocol, st.id)
 	}
-	e.text = printable([]byte(e.text))
+	e.Text = printable([]byte(e.Text))
 	st.refused = &e
 	st.promise(0)
 	st.cancel()
@@ -132,11 +132,11 @@ func (st *stream) accept() bool {
 }
 
 // refuse answers no.
-func (st *stream) refuse(e ending) {
+func (st *stream) refuse(e tunnel.Ending) {
 	st.mu.Lock()
 	if !st.endSent && st.failure == nil {
 		st.endSent, st.refused = true, &e
-		_ = st.out.post(true, e.append(nil, kindRefused, st.id))
+		_ = st.out.post(true, appendEnding(nil, kindRefused, st.id, e))
 	}
 	st.mu.Unlock()
 	_ = st.Close()
@@ -146,7 +146,7 @@ func (st *stream) refuse(e ending) {
 func (st *stream) serve() {
 	conn, err := st.dial()
 	if err != nil {
-		st.refuse(endingOf(err))
+		st.refuse(tunnel.EndingOf(err))
 		return
 	}
 	defer conn.Close()
@@ -189,7 +189,7 @@ func (st *stream) splice(conn net.Conn) {
 	if _, err := st.ReadFrom(conn); err != nil {
 		// Either the target failed, or it sends to an end that has closed, for
 		// which TCP too resets the connection.
-		st.closeWith(ending{endAborted, err.Error()})
+		st.closeWith(tunnel.EndWith(tunnel.EndAborted, err))
 		_ = conn.Close()
 	} else {
 		_ = st.CloseWrite()

@@ -196,15 +196,15 @@ func (s *Session) takeFrame(l *Lane, h header, p []byte) error {
 	case kindOpened:
 		return st.takeOpened(int(binary.BigEndian.Uint32(p)))
 	case kindRefused:
-		return st.takeRefused(parseEnding(p))
+		return st.takeRefused(tunnel.ParseEnding(p))
 	case kindCredit:
 		return st.takeCredit(binary.BigEndian.Uint64(p))
 	case kindAbort:
-		st.takeAbort(parseEnding(p))
+		st.takeAbort(tunnel.ParseEnding(p))
 	case kindFin:
 		return st.take(l, frame{kind: kindFin})
 	case kindEnd:
-		return st.take(l, frame{kind: kindEnd, ending: parseEnding(p)})
+		return st.take(l, frame{kind: kindEnd, ending: tunnel.ParseEnding(p)})
 	case kindMove:
 		return st.take(l, frame{kind: kindMove, instance: binary.BigEndian.Uint32(p)})
 	}
@@ -225,7 +225,7 @@ func (s *Session) takeOpen(l *Lane, id uint32, p []byte) error {
 		return err
 	}
 	if err := s.table.admit(target); err != nil {
-		_ = l.post(true, endingOf(err).append(nil, kindRefused, id))
+		_ = l.post(true, appendEnding(nil, kindRefused, id, tunnel.EndingOf(err)))
 		return nil
 	}
 	st := newStream(s, target, l)

@@ -1,11 +1,15 @@
 package mux
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/kedge-io/kedge/tunnel"
+)
 
 // frame is one that must be handled in the order in which it was sent.
 type frame struct {
 	kind     kind
-	ending   ending
+	ending   tunnel.Ending
 	instance uint32
 }
 
@@ -127,7 +131,7 @@ func (st *stream) apply(f frame) error {
 	case kindMove:
 		if err := st.session.knows(f.instance); err != nil {
 			if err == errLaneLost {
-				st.failLocked(err, &ending{endAborted, err.Error()})
+				st.failLocked(err, new(tunnel.EndWith(tunnel.EndAborted, err)))
 				return nil
 			}
 			return err
@@ -174,12 +178,12 @@ func (st *stream) dropHeld() {
 }
 
 // takeEnd handles the other end's last frame.
-func (st *stream) takeEnd(e ending) {
+func (st *stream) takeEnd(e tunnel.Ending) {
 	st.ended = &e
 	st.promiseUnread()
 	st.cancel()
 	st.answerLocked()
-	st.end(ending{code: endNormal})
+	st.end(tunnel.Ending{Code: tunnel.EndNormal})
 	st.leaveTable()
 }
 

@@ -153,7 +153,7 @@ func (st *stream) writeEnd() error {
 	switch {
 	case st.closed || st.finOut:
 		return net.ErrClosed
-	case st.wdl.expired:
+	case st.wdl.Expired():
 		return os.ErrDeadlineExceeded
 	case st.ended != nil:
 		return st.errorf("the other end closed: %w", syscall.EPIPE)

@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/kedge-io/kedge/internal/deadline"
 	"github.com/kedge-io/kedge/tunnel"
 )
 
@@ -31,7 +32,7 @@ type stream struct {
 	mu       sync.Mutex
 	readers  sync.Cond
 	writers  sync.Cond
-	rdl, wdl deadline
+	rdl, wdl deadline.Deadline
 
 	// What comes.
 	in     queue
@@ -46,7 +47,7 @@ type stream struct {
 	sinceCredit               int // consumed since the latest credit
 	creditAt                  int64
 	finIn                     bool
-	ended                     *ending // the other end has closed
+	ended                     *tunnel.Ending // the other end has closed
 
 	// What goes.
 	out          *Lane
@@ -57,11 +58,11 @@ type stream struct {
 	idle         time.Duration // before the latest send
 	finOut       bool          // CloseWrite was called
 	oweFin       bool          // fin waits for the data on its way
-	owe          *ending
+	owe          *tunnel.Ending
 	endSent      bool
 
 	accepted, answered bool
-	refused            *ending
+	refused            *tunnel.Ending
 	closed             bool  // Close was called
 	failure            error // its lane or session ended, or the other end aborted
 	gone               bool  // not in the table any more
@@ -98,13 +99,13 @@ func (st *stream) answerLocked() {
 // wakeWriters makes writers look again at whether they may write.
 func (st *stream) wakeWriters() {
 	st.writers.Broadcast()
-	if st.busy && (st.closed || st.failure != nil || st.ended != nil || st.wdl.expired) {
+	if st.busy && (st.closed || st.failure != nil || st.ended != nil || st.wdl.Expired()) {
 		st.out.cancel(&st.turn)
 	}
 }
 
 // end sends the last frame of this end, after the data on its way.
-func (st *stream) end(e ending) {
+func (st *stream) end(e tunnel.Ending) {
 	if st.endSent || st.owe != nil || st.failure != nil {
 		return
 	}
@@ -123,7 +124,7 @@ func (st *stream) settle() {
 	}
 	if st.owe != nil && !st.endSent {
 		st.endSent = true
-		_ = st.out.post(false, st.owe.append(nil, kindEnd, st.id))
+		_ = st.out.post(false, appendEnding(nil, kindEnd, st.id, *st.owe))
 	}
 	st.leaveTable()
 }
@@ -154,13 +155,13 @@ func (st *stream) leaveTable() {
 
 // fail ends the stream at once on this end, and on the other unless tell is
 // nil. What was received can still be read.
-func (st *stream) fail(err error, tell *ending) {
+func (st *stream) fail(err error, tell *tunnel.Ending) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.failLocked(err, tell)
 }
 
-func (st *stream) failLocked(err error, tell *ending) {
+func (st *stream) failLocked(err error, tell *tunnel.Ending) {
 	if st.failure != nil || st.gone {
 		return
 	}
@@ -176,8 +177,8 @@ func (st *stream) failLocked(err error, tell *ending) {
 }
 
 // abort tells the other end on any lane.
-func (st *stream) abort(e ending) {
-	frame := e.append(nil, kindAbort, st.id)
+func (st *stream) abort(e tunnel.Ending) {
+	frame := appendEnding(nil, kindAbort, st.id, e)
 	if st.out.post(false, frame) == nil {
 		return
 	}
@@ -187,10 +188,10 @@ func (st *stream) abort(e ending) {
 }
 
 // takeAbort handles the other end's failure.
-func (st *stream) takeAbort(e ending) {
+func (st *stream) takeAbort(e tunnel.Ending) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	st.failLocked(fmt.Errorf("aborted by the other end: %s: %w", printable([]byte(e.text)), syscall.ECONNRESET), nil)
+	st.failLocked(fmt.Errorf("aborted by the other end: %s: %w", printable([]byte(e.Text)), syscall.ECONNRESET), nil)
 }
 
 // laneDown ends the stream if it is on the lane, and otherwise repeats what may
@@ -201,7 +202,7 @@ func (st *stream) laneDown(l *Lane, err error) {
 	switch {
 	case st.gone:
 	case st.out == l || st.inLane == l.instance:
-		tell := ending{endAborted, fmt.Sprintf("lane %s ended: %v", l, err)}
+		tell := tunnel.Ending{Code: tunnel.EndAborted, Text: fmt.Sprintf("lane %s ended: %v", l, err)}
 		st.failLocked(fmt.Errorf("lane %s ended: %w", l, err), &tell)
 	case st.limit > 0 && st.ended == nil && !st.finIn:
 		st.postCredit()

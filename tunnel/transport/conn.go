@@ -6,9 +6,10 @@ import (
 	"io"
 	"net"
 	"os"
-	"sync"
 	"syscall"
 	"time"
+
+	"github.com/kedge-io/kedge/tunnel"
 )
 
 // This file is what the user of a stream sees: net.Conn and half close.
@@ -21,7 +22,7 @@ func (st *stream) Read(b []byte) (int, error) {
 		switch {
 		case st.closed:
 			return 0, net.ErrClosed
-		case st.rdl.passed():
+		case st.rdl.Expired():
 			return 0, os.ErrDeadlineExceeded
 		case len(b) == 0:
 			return 0, nil
@@ -43,10 +44,10 @@ func (st *stream) readEnd() error {
 	switch {
 	case st.finIn:
 		return io.EOF
-	case st.ended != nil && st.ended.code == endNormal:
+	case st.ended != nil && st.ended.Code == tunnel.EndNormal:
 		return io.EOF
 	case st.ended != nil:
-		return fmt.Errorf("tunnel stream %s: %s: %w", st.target, st.ended.text, syscall.ECONNRESET)
+		return fmt.Errorf("tunnel stream %s: %s: %w", st.target, st.ended.Text, syscall.ECONNRESET)
 	}
 	return st.failure
 }
@@ -90,7 +91,7 @@ func (st *stream) reserve(want int) (int, error) {
 		switch {
 		case st.closed || st.finOut:
 			return 0, net.ErrClosed
-		case st.wdl.passed():
+		case st.wdl.Expired():
 			return 0, os.ErrDeadlineExceeded
 		case st.ended != nil:
 			return 0, fmt.Errorf("tunnel stream %s: the other end closed: %w", st.target, syscall.EPIPE)
@@ -143,9 +144,9 @@ func (st *stream) CloseWrite() error {
 }
 
 // Close implements net.Conn. What was written before is still delivered.
-func (st *stream) Close() error { st.closeWith(ending{code: endNormal}); return nil }
+func (st *stream) Close() error { st.closeWith(tunnel.Ending{Code: tunnel.EndNormal}); return nil }
 
-func (st *stream) closeWith(e ending) {
+func (st *stream) closeWith(e tunnel.Ending) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if st.closed {
@@ -155,8 +156,8 @@ func (st *stream) closeWith(e ending) {
 	st.cancel()
 	st.session.unread.Add(-int64(st.in.Len()))
 	st.in = bytes.Buffer{}
-	st.rdl.stop()
-	st.wdl.stop()
+	st.rdl.Stop()
+	st.wdl.Stop()
 	st.endLocked(e)
 	st.readers.Broadcast()
 	st.writers.Broadcast()
@@ -181,7 +182,7 @@ func (st *stream) SetReadDeadline(t time.Time) error {
 	if st.closed {
 		return net.ErrClosed
 	}
-	st.rdl.set(t, st.readers)
+	st.rdl.Set(t, &st.mu, st.readers.Broadcast)
 	return nil
 }
 
@@ -192,7 +193,7 @@ func (st *stream) SetWriteDeadline(t time.Time) error {
 	if st.closed {
 		return net.ErrClosed
 	}
-	st.wdl.set(t, st.writers)
+	st.wdl.Set(t, &st.mu, st.writers.Broadcast)
 	return nil
 }
 
@@ -200,45 +201,3 @@ type addr struct{ network, text string }
 
 func (a addr) Network() string { return a.network }
 func (a addr) String() string  { return a.text }
-
-// deadline is a point in time that wakes those who wait on a condition. It is
-// guarded by the lock of that condition.
-type deadline struct {
-	timer   *time.Timer
-	expired bool
-	// generation tells a timer that fires late that it was replaced.
-	generation int
-}
-
-func (d *deadline) set(t time.Time, cond *sync.Cond) {
-	d.stop()
-	d.expired = false
-	if !t.IsZero() {
-		generation := d.generation
-		left := time.Until(t)
-		d.expired = left <= 0
-		if left > 0 {
-			d.timer = time.AfterFunc(left, func() { d.fire(generation, cond) })
-		}
-	}
-	cond.Broadcast()
-}
-
-func (d *deadline) fire(generation int, cond *sync.Cond) {
-	cond.L.Lock()
-	defer cond.L.Unlock()
-	if generation == d.generation {
-		d.expired = true
-		cond.Broadcast()
-	}
-}
-
-func (d *deadline) stop() {
-	d.generation++
-	if d.timer != nil {
-		d.timer.Stop()
-		d.timer = nil
-	}
-}
-
-func (d *deadline) passed() bool { return d.expired }

@@ -37,44 +37,7 @@ const (
 	Window = 256 << 10
 )
 
-// Reason codes of frameEnd.
-const (
-	endNormal byte = iota
-	endAborted
-	endAccess
-	endDial
-	endOverload
-	endProtocol
-)
-
-var refusals = map[byte]tunnel.Refusal{
-	endAborted:  tunnel.RefusedDial,
-	endAccess:   tunnel.RefusedAccess,
-	endDial:     tunnel.RefusedDial,
-	endOverload: tunnel.RefusedOverload,
-	endProtocol: tunnel.RefusedProtocol,
-}
-
 var errProtocol = errors.New("tunnel stream protocol violated")
-
-// ending is the content of a frameEnd.
-type ending struct {
-	code byte
-	text string
-}
-
-func endingOf(err error) ending {
-	var refused *tunnel.RefusedError
-	if !errors.As(err, &refused) {
-		return ending{endDial, err.Error()}
-	}
-	for code, kind := range refusals {
-		if kind == refused.Kind && code != endAborted {
-			return ending{code, refused.Reason}
-		}
-	}
-	return ending{endAborted, refused.Reason}
-}
 
 func appendHeader(b []byte, kind byte, length int) []byte {
 	return binary.BigEndian.AppendUint16(append(b, kind), uint16(length))
@@ -84,9 +47,8 @@ func appendCredit(b []byte, n int) []byte {
 	return binary.BigEndian.AppendUint32(appendHeader(b, frameCredit, 4), uint32(n))
 }
 
-func appendEnd(b []byte, e ending) []byte {
-	text := e.text[:min(len(e.text), maxReason)]
-	return append(append(appendHeader(b, frameEnd, 1+len(text)), e.code), text...)
+func appendEnd(b []byte, e tunnel.Ending) []byte {
+	return e.Append(appendHeader(b, frameEnd, e.Size(maxReason)), maxReason)
 }
 
 // readFrame reads one frame into buf, which holds maxData bytes, and returns

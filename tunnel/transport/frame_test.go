@@ -3,7 +3,6 @@ package transport
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -15,7 +14,7 @@ func FuzzReadFrame(f *testing.F) {
 	f.Add(appendHeader(nil, frameOpened, 0))
 	f.Add(append(appendHeader(nil, frameData, 2), 'h', 'i'))
 	f.Add(appendCredit(nil, Window))
-	f.Add(appendEnd(nil, ending{endAccess, "no"}))
+	f.Add(appendEnd(nil, tunnel.Ending{Code: tunnel.EndAccess, Text: "no"}))
 	f.Add([]byte{frameData, 0xff, 0xff})
 	f.Fuzz(func(t *testing.T, in []byte) {
 		r, buf := bytes.NewReader(in), make([]byte, maxData)
@@ -49,16 +48,11 @@ func TestReadFrameRefusesWhatNoEndSends(t *testing.T) {
 	}
 }
 
-func TestEndingKeepsTheKindOfARefusal(t *testing.T) {
-	for _, kind := range []tunnel.Refusal{tunnel.RefusedAccess, tunnel.RefusedDial, tunnel.RefusedOverload, tunnel.RefusedProtocol} {
-		e := endingOf(fmt.Errorf("dial: %w", &tunnel.RefusedError{Kind: kind, Reason: strings.Repeat("r", 2*maxReason)}))
-		if refusals[e.code] != kind {
-			t.Errorf("%s became %s", kind, refusals[e.code])
-		}
-		_, payload, err := readFrame(bytes.NewReader(appendEnd(nil, e)), make([]byte, maxData))
-		if err != nil || len(payload) != 1+maxReason {
-			t.Errorf("%d bytes, %v", len(payload), err)
-		}
+func TestFrameOfAnEndIsBounded(t *testing.T) {
+	e := tunnel.Ending{Code: tunnel.EndAccess, Text: strings.Repeat("r", 2*maxReason)}
+	_, payload, err := readFrame(bytes.NewReader(appendEnd(nil, e)), make([]byte, maxData))
+	if err != nil || len(payload) != 1+maxReason {
+		t.Errorf("%d bytes, %v", len(payload), err)
 	}
 }
 

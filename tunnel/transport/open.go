@@ -117,7 +117,7 @@ func (p *port) WriteTo(w io.Writer) (int64, error) {
 	if errors.Is(p.refused, tunnel.ErrSessionClosed) {
 		st.fail(p.refused)
 	} else if p.refused != nil {
-		st.closeWith(endingOf(p.refused))
+		st.closeWith(tunnel.EndingOf(p.refused))
 	} else {
 		st.serve()
 	}
@@ -141,7 +141,7 @@ func (st *stream) serve() {
 	defer cancel()
 	conn, err := st.session.cfg.Dial(ctx, st.target)
 	if err != nil {
-		st.closeWith(endingOf(err))
+		st.closeWith(tunnel.EndingOf(err))
 		return
 	}
 	defer conn.Close()
@@ -180,7 +180,7 @@ func (st *stream) splice(conn net.Conn) {
 	if _, err := io.Copy(onlyWriter{st}, conn); err != nil {
 		// Either the target failed, or it sends to an end that has closed, for
 		// which TCP too resets the connection.
-		st.closeWith(ending{endAborted, err.Error()})
+		st.closeWith(tunnel.EndWith(tunnel.EndAborted, err))
 		_ = conn.Close()
 	} else {
 		_ = st.CloseWrite()

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kedge-io/kedge/internal/deadline"
 	"github.com/kedge-io/kedge/tunnel"
 )
 
@@ -40,17 +41,17 @@ type stream struct {
 	in       bytes.Buffer
 	consumed int // read by the user, not yet credited to the other end
 	credit   int // what may still be sent
-	rdl, wdl deadline
+	rdl, wdl deadline.Deadline
 	opened   chan struct{} // closed when the dial is answered
 
 	unblock  func() // frees a writer that the raw stream holds for good
 	accepted bool
 	answered bool
 	finIn    bool
-	finOut   bool    // CloseWrite was called
-	closed   bool    // Close was called
-	ended    *ending // the other end's last frame
-	failure  error   // the session's end, or a violation
+	finOut   bool           // CloseWrite was called
+	closed   bool           // Close was called
+	ended    *tunnel.Ending // the other end's last frame
+	failure  error          // the session's end, or a violation
 	pending  pending
 	queued   bool
 	endSent  bool
@@ -61,7 +62,7 @@ type stream struct {
 type pending struct {
 	credit int
 	fin    bool
-	end    *ending
+	end    *tunnel.Ending
 }
 
 func newStream(s *Session, t tunnel.Target) *stream {
@@ -71,7 +72,7 @@ func newStream(s *Session, t tunnel.Target) *stream {
 	return st
 }
 
-func (st *stream) endLocked(e ending) {
+func (st *stream) endLocked(e tunnel.Ending) {
 	if st.pending.end != nil || st.endSent || st.failure != nil {
 		return
 	}
@@ -194,12 +195,12 @@ func (st *stream) violated(err error) {
 	}
 	st.cancel()
 	if errors.Is(err, errOverload) {
-		st.endLocked(ending{endOverload, err.Error()})
+		st.endLocked(tunnel.EndWith(tunnel.EndOverload, err))
 	} else {
-		st.endLocked(ending{endProtocol, errProtocol.Error()})
+		st.endLocked(tunnel.EndWith(tunnel.EndProtocol, errProtocol))
 	}
 	if st.ended == nil {
-		st.ended = &ending{endAborted, err.Error()}
+		st.ended = new(tunnel.EndWith(tunnel.EndAborted, err))
 	}
 	st.answerLocked()
 }
@@ -233,9 +234,9 @@ func (st *stream) take(kind byte, payload []byte) error {
 		st.finIn = true
 		st.readers.Broadcast()
 	case frameEnd:
-		st.ended = &ending{payload[0], string(payload[1:])}
+		st.ended = new(tunnel.ParseEnding(payload))
 		st.cancel()
-		st.endLocked(ending{code: endNormal})
+		st.endLocked(tunnel.Ending{Code: tunnel.EndNormal})
 		st.answerLocked()
 	}
 	return nil
@@ -299,11 +300,7 @@ func (st *stream) refusal() error {
 	case st.failure != nil:
 		return st.failure
 	case st.ended != nil:
-		kind, ok := refusals[st.ended.code]
-		if !ok {
-			kind = tunnel.RefusedProtocol
-		}
-		return &tunnel.RefusedError{What: "dial " + st.target.String(), Kind: kind, Reason: st.ended.text}
+		return st.ended.Refusal(st.target)
 	}
 	return nil
 }
