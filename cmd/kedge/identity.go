@@ -73,7 +73,7 @@ func (o *serverOptions) config(id identity) (server.Config, error) {
 	c := server.Config{
 		Layout: id.layout, NodeName: id.name, NodeIPs: id.ips, RunsNode: !o.disableAgent,
 		Port: o.port, TLSSANs: o.tlsSANs, AdvertiseAddress: id.ips[0], Disable: o.disable,
-		Kubeconfig:    o.kubeconfig, MetricsResolution: o.metricsResolution,
+		Kubeconfig: o.kubeconfig, MetricsResolution: o.metricsResolution,
 		Datastore:     server.Datastore{Endpoint: o.datastore, CAFile: o.dsCAFile, CertFile: o.dsCert, KeyFile: o.dsKey},
 		APIServerArgs: o.apiArgs, ControllerManagerArgs: o.controllerArgs, SchedulerArgs: o.schedArgs,
 		Version: version.Kedge, Built: built(),
