@@ -37,11 +37,12 @@ const (
 	// readyWithin is how long the first look for a server may delay the rest of
 	// the node.
 	readyWithin = 2 * time.Second
-	// MaxClients bounds the connections to the service's address at a time, and
-	// MaxOwn those to the node's own, so that pods cannot keep kubelet out. A
-	// node's own parts need about ten. One costs about 40 KiB.
+	// MaxClients bounds the connections to the service's address at a time. One
+	// costs about 40 KiB.
 	MaxClients = 2048
-	MaxOwn     = 512
+	// MaxOwn bounds those to the node's own address, so that pods cannot keep
+	// kubelet out. A node's own parts need about ten.
+	MaxOwn = 512
 	// maxLearned bounds the learned addresses; clusters have up to seven servers.
 	maxLearned = 16
 )
