@@ -19,7 +19,9 @@ import (
 	"github.com/kedge-io/kedge/tunnel/sock"
 )
 
-const handshakeTimeout = 10 * time.Second
+// handshakeTimeout bounds TLS and the upgrade together. A server that a thousand
+// nodes come back to at once takes its time.
+const handshakeTimeout = 20 * time.Second
 
 // bufferSize is that of each websocket's read and write buffer, in bytes. The
 // write buffer holds a whole frame so that a client masks and writes it once.
