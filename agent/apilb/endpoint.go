@@ -145,7 +145,7 @@ func (e *Endpoint) accept(ctx context.Context, d door, wg *sync.WaitGroup) error
 			return fmt.Errorf("accept an API client: %w", err)
 		default: // out of descriptors or memory: somebody will give some back
 			e.report(&e.service, fmt.Errorf("accept an API client: %w", err))
-			if !sleep(ctx, 100*time.Millisecond) {
+			if !lifecycle.Pause(ctx, 100*time.Millisecond) {
 				return ctx.Err()
 			}
 			continue
@@ -196,15 +196,4 @@ func (e *Endpoint) report(kind *error, err error) {
 	all := errors.Join(e.servers, e.service)
 	e.mu.Unlock()
 	e.cfg.Report(all)
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/kedge-io/kedge/agent/loaddr"
 	"github.com/kedge-io/kedge/agent/network/nft"
+	"github.com/kedge-io/kedge/internal/lifecycle"
 )
 
 // label marks our address on lo.
@@ -54,7 +55,7 @@ func (e *Endpoint) keepService(ctx context.Context) {
 			e.report(&e.service, err)
 		}
 		failing = err != nil
-		if !sleep(ctx, keepEvery) {
+		if !lifecycle.Pause(ctx, keepEvery) {
 			return
 		}
 	}

@@ -263,7 +263,7 @@ func (e *Enroll) firstJoin(ctx context.Context) error {
 			unreachable = true
 			e.log.Warn("cannot join yet, trying again", "server", e.config.Server, "for", limit, "error", err)
 		}
-		if !pause(ctx, delay/4+rand.N(delay)) {
+		if !lifecycle.Pause(ctx, delay/4+rand.N(delay)) {
 			break
 		}
 	}
@@ -351,15 +351,4 @@ func (a *attempt) undo() {
 	// Folders that something else uses are not empty and stay.
 	_ = os.Remove(a.enroll.config.Layout.AgentTLS())
 	_ = os.Remove(a.enroll.config.Layout.Agent())
-}
-
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
 }

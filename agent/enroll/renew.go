@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/kedge-io/kedge/internal/lifecycle"
 	"github.com/kedge-io/kedge/internal/pki"
 	"github.com/kedge-io/kedge/internal/wire"
 )
@@ -36,7 +37,7 @@ func (e *Enroll) keepRenewed(ctx context.Context) {
 				delay = min(2*delay, e.pace.renewLast)
 			}
 		}
-		if !pause(ctx, wait) {
+		if !lifecycle.Pause(ctx, wait) {
 			return
 		}
 	}

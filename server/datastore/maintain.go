@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"path/filepath"
 	"time"
+
+	"github.com/kedge-io/kedge/internal/lifecycle"
 )
 
 // tick is how often a database is looked at. A look writes nothing.
@@ -125,20 +127,9 @@ func (i *instance) compact(ctx context.Context, target int64) error {
 		if now < rev {
 			return fmt.Errorf("compact to revision %d: still at %d", rev, now)
 		}
-		if !pause(ctx, 20*time.Millisecond) {
+		if !lifecycle.Pause(ctx, 20*time.Millisecond) {
 			return ctx.Err()
 		}
 	}
 	return nil
-}
-
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
 }
