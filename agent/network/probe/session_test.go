@@ -190,6 +190,21 @@ func TestMessagesThatArePlayedBackProveNothing(t *testing.T) {
 	}
 }
 
+func TestMessageIsHeardOnce(t *testing.T) {
+	e := newTwoEnds(t)
+	e.run(10*time.Second, true)
+	heard := e.b.heard
+	for _, b := range e.taken {
+		e.now = e.now.Add(answerAfter)
+		if e.b.receive(e.now, b) != nil {
+			t.Fatal("an old message was answered")
+		}
+		if e.b.heard != heard {
+			t.Fatal("an old message was taken for the latest")
+		}
+	}
+}
+
 func TestAgentThatIsAwayKeepsItsPath(t *testing.T) {
 	e := newTwoEnds(t)
 	e.run(10*time.Second, true)
