@@ -40,7 +40,7 @@ func plugins(t *testing.T) string {
 func TestWrittenConfigurationWorksWithTheRealPlugins(t *testing.T) {
 	bin := plugins(t)
 	s := newSite(t)
-	s.a.run("nft 'table inet foreign { chain c { }; }'")
+	s.a.Run("nft 'table inet foreign { chain c { }; }'")
 	before := s.a.state()
 	s.a.apply(factsA())
 	list, err := libcni.ConfListFromFile(filepath.Join(s.a.cfg.ConfDir, conflistName))
@@ -50,7 +50,7 @@ func TestWrittenConfigurationWorksWithTheRealPlugins(t *testing.T) {
 	cni := libcni.NewCNIConfigWithCacheDir([]string{bin}, filepath.Join(s.a.cfg.StateDir, "cache"), nil)
 	add := func(id string, mappings ...map[string]any) (*host, string) {
 		pod, addr := newHost(t), ""
-		s.a.do(func() {
+		s.a.Do(func() {
 			result, err := cni.AddNetworkList(context.Background(), list, runtimeConf(id, pod, mappings))
 			if err != nil {
 				t.Errorf("adding pod %s: %v", id, err)
@@ -85,10 +85,10 @@ func TestWrittenConfigurationWorksWithTheRealPlugins(t *testing.T) {
 	want(t, "state after adoption with pods", s.a.state(), adopted)
 	want(t, "host port after adoption", s.outside.ask("192.0.2.1:8080"), "192.0.2.254")
 
-	s.a.do(func() { check(t, cni.DelNetworkList(context.Background(), list, runtimeConf("two", pod2, nil))) })
+	s.a.Do(func() { check(t, cni.DelNetworkList(context.Background(), list, runtimeConf("two", pod2, nil))) })
 	s.a.removeAll()
 	want(t, "state after removal", s.a.state(), before)
-	if links := pod1.run("ip -o link"); strings.Contains(links, "eth0") {
+	if links := pod1.Run("ip -o link"); strings.Contains(links, "eth0") {
 		t.Errorf("the pod's link is still there:\n%s", links)
 	}
 }
@@ -96,7 +96,7 @@ func TestWrittenConfigurationWorksWithTheRealPlugins(t *testing.T) {
 func runtimeConf(id string, pod *host, mappings []map[string]any) *libcni.RuntimeConf {
 	return &libcni.RuntimeConf{
 		ContainerID: id, IfName: "eth0",
-		NetNS:          fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), int(pod.ns)),
+		NetNS:          fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), int(pod.NS)),
 		CapabilityArgs: map[string]any{"portMappings": mappings},
 	}
 }

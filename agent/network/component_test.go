@@ -31,7 +31,7 @@ func nodeObject(name, cidr, address string) *corev1.Node {
 
 // startOn runs the component on a host; the result ends it.
 func startOn(n *node, client kubernetes.Interface) (ready <-chan struct{}, reports <-chan error, stop func()) {
-	n.t.Helper()
+	n.T.Helper()
 	c := startedComponent(n, client)
 	return c.ready, c.reports, c.stop
 }
@@ -45,25 +45,25 @@ type started struct {
 }
 
 func startedComponent(n *node, client kubernetes.Interface) started {
-	n.t.Helper()
+	n.T.Helper()
 	reported := make(chan error, 1000)
 	c, err := New(n.cfg, slog.New(slog.DiscardHandler), func(err error) { reported <- err })
 	if err != nil {
-		n.t.Fatal(err)
+		n.T.Fatal(err)
 	}
 	c.client = func() (kubernetes.Interface, error) { return client, nil }
 	ctx, cancel := context.WithCancel(context.Background())
 	up, ended := make(chan struct{}), make(chan error, 1)
-	go n.do(func() { ended <- c.Run(ctx, func() { close(up) }) })
+	go n.Do(func() { ended <- c.Run(ctx, func() { close(up) }) })
 	return started{c, up, reported, func() {
 		cancel()
 		if err := <-ended; err != nil {
-			n.t.Errorf("the component ended with %v", err)
+			n.T.Errorf("the component ended with %v", err)
 		}
 	}}
 }
 
-func await(t *testing.T, what string, c <-chan struct{}) {
+func await(t testing.TB, what string, c <-chan struct{}) {
 	t.Helper()
 	select {
 	case <-c:
@@ -94,7 +94,7 @@ func TestComponentFollowsTheClusterAndStartsWithoutIt(t *testing.T) {
 	client := fake.NewClientset(nodeObject("a", "", "192.0.2.1"), nodeObject("b", "10.42.1.0/24", "192.0.2.2"))
 	ready, _, stop := startOn(s.a, client)
 	nodes := client.CoreV1().Nodes()
-	routes := func() string { return s.a.run("ip route") }
+	routes := func() string { return s.a.Run("ip route") }
 
 	if _, err := nodes.Update(t.Context(), nodeObject("a", "10.42.0.0/24", "192.0.2.1"), metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
@@ -138,7 +138,7 @@ func unreachable() kubernetes.Interface {
 
 func TestComponentReportsTroubleAndRecovers(t *testing.T) {
 	s := newSite(t)
-	s.a.run("ip link add kedge0 type veth peer name other")
+	s.a.Run("ip link add kedge0 type veth peer name other")
 	ready, reports, stop := startOn(s.a, fake.NewClientset(nodeObject("a", "10.42.0.0/24", "192.0.2.1")))
 	defer stop()
 	select {
@@ -149,6 +149,6 @@ func TestComponentReportsTroubleAndRecovers(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		t.Fatal("nothing reported within 20 s")
 	}
-	s.a.run("ip link delete kedge0")
+	s.a.Run("ip link delete kedge0")
 	await(t, "ready after the link was freed", ready)
 }

@@ -8,6 +8,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/kedge-io/kedge/tests/nethost"
 )
 
 // site is a LAN with two nodes and a machine outside of the cluster, which is
@@ -22,12 +24,12 @@ func newSite(t *testing.T) *site {
 	if t.Failed() {
 		t.FailNow()
 	}
-	s.outside.run("ip link add lan type bridge; ip link set lan up; ip addr add 192.0.2.254/24 dev lan")
-	cable(s.outside, "to-a", s.a.host, "eth0")
-	cable(s.outside, "to-b", s.b.host, "eth0")
-	s.outside.run("ip link set to-a master lan; ip link set to-b master lan")
-	s.a.run("ip addr add 192.0.2.1/24 dev eth0; ip route add default via 192.0.2.254")
-	s.b.run("ip addr add 192.0.2.2/24 dev eth0; ip route add default via 192.0.2.254")
+	s.outside.Run("ip link add lan type bridge; ip link set lan up; ip addr add 192.0.2.254/24 dev lan")
+	nethost.Cable(s.outside.Host, "to-a", s.a.host.Host, "eth0")
+	nethost.Cable(s.outside.Host, "to-b", s.b.host.Host, "eth0")
+	s.outside.Run("ip link set to-a master lan; ip link set to-b master lan")
+	s.a.Run("ip addr add 192.0.2.1/24 dev eth0; ip route add default via 192.0.2.254")
+	s.b.Run("ip addr add 192.0.2.2/24 dev eth0; ip route add default via 192.0.2.254")
 	return s
 }
 
@@ -90,14 +92,14 @@ func TestServiceWithEndpointOnTheSameNodeAnswersWhateverBridgeFilterDoes(t *test
 	}
 	for _, switches := range []string{"0", "1", "01"} { // the last one under running pods
 		s := newSite(t)
-		s.a.run("echo " + switches[:1] + " > " + filter)
+		s.a.Run("echo " + switches[:1] + " > " + filter)
 		s.a.apply(factsA())
-		s.a.run(`nft 'table ip service { chain p { type nat hook prerouting priority dstnat; ip daddr 10.43.0.99 dnat to 10.42.0.6; }; }'`)
+		s.a.Run(`nft 'table ip service { chain p { type nat hook prerouting priority dstnat; ip daddr 10.43.0.99 dnat to 10.42.0.6; }; }'`)
 		pod1 := s.a.addPod("1", "10.42.0.5", "10.42.0.1")
 		pod2 := s.a.addPod("2", "10.42.0.6", "10.42.0.1")
 		pod2.answer(":80")
 		for _, on := range switches {
-			s.a.run("echo " + string(on) + " > " + filter)
+			s.a.Run("echo " + string(on) + " > " + filter)
 			s.a.apply(factsA())
 			want(t, "pod to service, bridge filter "+switches, pod1.ask("10.43.0.99:80"), "10.42.0.5")
 			want(t, "pod to pod, bridge filter "+switches, pod1.ask("10.42.0.6:80"), "10.42.0.5")
@@ -134,7 +136,7 @@ func TestApplyRepairsWhatWasBrokenOrLeftHalfDone(t *testing.T) {
 		"sysctl changed":             "echo 0 > /proc/sys/net/ipv4/conf/kedge0/proxy_arp_pvlan",
 	}
 	for name, command := range breakages {
-		s.a.run(command)
+		s.a.Run(command)
 		s.a.apply(factsA(peerB))
 		want(t, name, s.a.state(), good)
 	}
@@ -142,11 +144,11 @@ func TestApplyRepairsWhatWasBrokenOrLeftHalfDone(t *testing.T) {
 
 func TestRouteGoesWithItsNodeAndForeignRoutesStay(t *testing.T) {
 	s := newSite(t)
-	s.a.run("ip route add 10.42.1.0/24 via 192.0.2.254 metric 5; ip route add 10.42.8.0/24 via 192.0.2.254")
+	s.a.Run("ip route add 10.42.1.0/24 via 192.0.2.254 metric 5; ip route add 10.42.8.0/24 via 192.0.2.254")
 	s.a.apply(factsA(peerB))
-	contains(t, "routes", s.a.run("ip route"), "10.42.1.0/24 via 192.0.2.2", "10.42.1.0/24 via 192.0.2.254", "10.42.8.0/24")
+	contains(t, "routes", s.a.Run("ip route"), "10.42.1.0/24 via 192.0.2.2", "10.42.1.0/24 via 192.0.2.254", "10.42.8.0/24")
 	s.a.apply(factsA())
-	routes := s.a.run("ip route")
+	routes := s.a.Run("ip route")
 	contains(t, "routes", routes, "10.42.1.0/24 via 192.0.2.254", "10.42.8.0/24")
 	if strings.Contains(routes, "via 192.0.2.2 ") {
 		t.Errorf("the route to a node that left is still there:\n%s", routes)
@@ -163,14 +165,14 @@ table ip nat2 { chain postrouting { type nat hook postrouting priority srcnat; p
 
 func TestRemoveAllLeavesTheHostAsItWas(t *testing.T) {
 	s := newSite(t)
-	s.a.run("cat <<'X' | nft -f -\n" + foreignRules + "X\niptables-nft -P FORWARD DROP; iptables-nft -A FORWARD -s 172.17.0.0/16 -j ACCEPT; echo 1 > /proc/sys/net/ipv4/ip_forward")
-	s.a.run("ip link add mybr type bridge; ip route add 10.88.0.0/16 via 192.0.2.254")
+	s.a.Run("cat <<'X' | nft -f -\n" + foreignRules + "X\niptables-nft -P FORWARD DROP; iptables-nft -A FORWARD -s 172.17.0.0/16 -j ACCEPT; echo 1 > /proc/sys/net/ipv4/ip_forward")
+	s.a.Run("ip link add mybr type bridge; ip route add 10.88.0.0/16 via 192.0.2.254")
 	before := s.a.state()
 	s.a.apply(factsA(peerB))
 	s.a.addPod("1", "10.42.0.5", "10.42.0.1")
-	s.a.run(`nft 'table ip kube-proxy { chain x { }; }; table ip6 kube-proxy { chain x { }; };
+	s.a.Run(`nft 'table ip kube-proxy { chain x { }; }; table ip6 kube-proxy { chain x { }; };
 		table ip cni_hostport { chain hostports { tcp dport 80 dnat to 10.42.0.5:80 comment "id"; }; };'`)
-	contains(t, "iptables", s.a.run("iptables-nft -S FORWARD"), "-A FORWARD -j KEDGE-FORWARD")
+	contains(t, "iptables", s.a.Run("iptables-nft -S FORWARD"), "-A FORWARD -j KEDGE-FORWARD")
 	s.a.removeAll()
 	want(t, "state after removal", s.a.state(), before)
 	s.a.removeAll()
@@ -181,16 +183,16 @@ func TestPodTrafficPassesAForwardPolicyOfDrop(t *testing.T) {
 	for _, program := range []string{"iptables-nft", "iptables-legacy"} {
 		t.Run(program, func(t *testing.T) {
 			s := newSite(t)
-			s.a.run(program + " -P FORWARD DROP")
+			s.a.Run(program + " -P FORWARD DROP")
 			s.a.apply(factsA())
-			rules := s.a.run(program + " -S")
+			rules := s.a.Run(program + " -S")
 			s.a.apply(factsA())
-			want(t, "rules after the second run", s.a.run(program+" -S"), rules)
+			want(t, "rules after the second run", s.a.Run(program+" -S"), rules)
 			pod := s.a.addPod("1", "10.42.0.5", "10.42.0.1")
 			s.outside.answer(":80")
 			want(t, "pod to outside", pod.ask("192.0.2.254:80"), "192.0.2.1")
 			s.a.removeAll()
-			want(t, "rules after removal", s.a.run(program+" -S"), "-P INPUT ACCEPT\n-P FORWARD DROP\n-P OUTPUT ACCEPT\n")
+			want(t, "rules after removal", s.a.Run(program+" -S"), "-P INPUT ACCEPT\n-P FORWARD DROP\n-P OUTPUT ACCEPT\n")
 		})
 	}
 }
@@ -198,15 +200,15 @@ func TestPodTrafficPassesAForwardPolicyOfDrop(t *testing.T) {
 func TestHostWithoutIptablesTablesGetsNone(t *testing.T) {
 	s := newSite(t)
 	s.a.apply(factsA())
-	if rules := s.a.run("nft list tables"); strings.Contains(rules, "filter") {
+	if rules := s.a.Run("nft list tables"); strings.Contains(rules, "filter") {
 		t.Errorf("an iptables table appeared:\n%s", rules)
 	}
 }
 
 func TestForeignLinkOfOurNameIsNotTaken(t *testing.T) {
 	n := newNode(t)
-	n.run("ip link add kedge0 type veth peer name other")
-	n.do(func() {
+	n.Run("ip link add kedge0 type veth peer name other")
+	n.Do(func() {
 		plan, err := NewPlan(n.cfg, factsA())
 		if err != nil {
 			t.Error(err)

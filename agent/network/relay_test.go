@@ -11,29 +11,31 @@ import (
 
 	"golang.org/x/sys/unix"
 	"k8s.io/client-go/kubernetes/fake"
+
+	"github.com/kedge-io/kedge/tests/nethost"
 )
 
 // tun makes the relay's device on a host.
 func (h *host) tun() *os.File {
-	h.t.Helper()
+	h.T.Helper()
 	var file *os.File
-	h.do(func() {
+	h.Do(func() {
 		fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 		if err != nil {
-			h.t.Errorf("opening /dev/net/tun: %v", err)
+			h.T.Errorf("opening /dev/net/tun: %v", err)
 			return
 		}
 		request, err := unix.NewIfreq(RelayName)
-		check(h.t, err)
+		check(h.T, err)
 		request.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI)
-		check(h.t, unix.IoctlIfreq(fd, unix.TUNSETIFF, request))
+		check(h.T, unix.IoctlIfreq(fd, unix.TUNSETIFF, request))
 		file = os.NewFile(uintptr(fd), "tun")
 	})
-	if h.t.Failed() {
-		h.t.FailNow()
+	if h.T.Failed() {
+		h.T.FailNow()
 	}
-	h.run("ip link set " + RelayName + " up")
-	h.t.Cleanup(func() { file.Close() })
+	h.Run("ip link set " + RelayName + " up")
+	h.T.Cleanup(func() { file.Close() })
 	return file
 }
 
@@ -60,9 +62,9 @@ func newApart(t *testing.T, ports ...HostPort) (a, b *node) {
 	a, b = newNode(t), newNode(t)
 	for _, n := range []*node{a, b} {
 		gateway := newHost(t)
-		cable(gateway, "lan", n.host, "eth0")
-		gateway.run("ip addr add 192.0.2.254/24 dev lan")
-		n.run("ip addr add 192.0.2.1/24 dev eth0; ip route add default via 192.0.2.254; echo 1 > /proc/sys/net/ipv4/conf/all/rp_filter")
+		nethost.Cable(gateway.Host, "lan", n.host.Host, "eth0")
+		gateway.Run("ip addr add 192.0.2.254/24 dev lan")
+		n.Run("ip addr add 192.0.2.1/24 dev eth0; ip route add default via 192.0.2.254; echo 1 > /proc/sys/net/ipv4/conf/all/rp_filter")
 		gateway.answer(":80")
 	}
 	relay(a.host, b.host)
@@ -85,7 +87,7 @@ func TestRelayedPodsAndHostsReachEachOtherWithTheirClusterAddresses(t *testing.T
 	want(t, "and back", pod2.ask("10.42.0.5:80"), "10.42.1.5")
 	want(t, "host to pod of another site", a.ask("10.42.1.5:80"), "10.42.0.1")
 	want(t, "pod to the outside", pod1.ask("192.0.2.254:80"), "192.0.2.1")
-	contains(t, "large pings", pod1.run("ping -c1 -W3 -s 1400 -M do 10.42.1.5; ping -c1 -W3 10.42.1.1"), "1 received")
+	contains(t, "large pings", pod1.Run("ping -c1 -W3 -s 1400 -M do 10.42.1.5; ping -c1 -W3 10.42.1.1"), "1 received")
 
 	want(t, "declared port of the host", pod2.ask("10.42.0.1:81"), "10.42.1.5")
 	want(t, "declared port of the host, from a host", b.ask("10.42.0.1:81"), "10.42.1.1")
@@ -100,15 +102,15 @@ func TestOtherSitesReachNothingElseOfTheHost(t *testing.T) {
 	}
 	quick := "exec 3<>/dev/tcp/%s/22 && cat <&3"
 	for _, from := range []*host{pod, b.host} {
-		out := from.run("timeout 1 bash -c '" + fmt.Sprintf(quick, "10.42.0.1") + "' || echo refused $?")
+		out := from.Run("timeout 1 bash -c '" + fmt.Sprintf(quick, "10.42.0.1") + "' || echo refused $?")
 		contains(t, "undeclared port", out, "refused 124")
 	}
 	// A router that was taken over sends what its own routes would not.
-	b.run("ip route add 192.0.2.253/32 dev kedge-relay; ip route add 192.0.2.2/32 dev kedge-relay src 192.0.2.1")
+	b.Run("ip route add 192.0.2.253/32 dev kedge-relay; ip route add 192.0.2.2/32 dev kedge-relay src 192.0.2.1")
 	for _, at := range []string{"192.0.2.253", "192.0.2.2"} {
-		contains(t, "the site behind the node "+at, b.run("timeout 1 ping -c1 "+at+" || echo none"), "none")
+		contains(t, "the site behind the node "+at, b.Run("timeout 1 ping -c1 "+at+" || echo none"), "none")
 	}
-	rules := a.run("nft list table inet kedge-net")
+	rules := a.Run("nft list table inet kedge-net")
 	for _, comment := range []string{"nothing else comes from the relay", "other sites reach nothing else of this host"} {
 		for line := range strings.Lines(rules) {
 			if strings.Contains(line, comment) && strings.Contains(line, "packets 0 ") {
@@ -125,7 +127,7 @@ func TestServicesWorkAcrossTheRelay(t *testing.T) {
 	pod2.answer(":80")
 	// As kube-proxy writes it for a service and its node port.
 	for _, n := range []*node{a, b} {
-		n.run(`nft 'table ip kube-proxy {
+		n.Run(`nft 'table ip kube-proxy {
 			chain pre { type nat hook prerouting priority dstnat; jump services; };
 			chain out { type nat hook output priority -100; jump services; };
 			chain services {
@@ -169,10 +171,10 @@ func TestPathMovesUnderAConnection(t *testing.T) {
 		want(t, name+" over the relay", talk("one"), "one")
 		both(map[string]Path{})
 		want(t, name+" direct", talk("two"), "two")
-		contains(t, "route", s.a.run("ip route get 10.42.1.5"), "via 192.0.2.2 dev eth0 src 10.42.0.1")
+		contains(t, "route", s.a.Run("ip route get 10.42.1.5"), "via 192.0.2.2 dev eth0 src 10.42.0.1")
 		both(nil)
 		want(t, name+" over the relay again", talk("three"), "three")
-		contains(t, "route", s.a.run("ip route get 10.42.1.5"), "dev kedge-relay src 10.42.0.1")
+		contains(t, "route", s.a.Run("ip route get 10.42.1.5"), "dev kedge-relay src 10.42.0.1")
 		echo()
 	}
 }
@@ -183,16 +185,16 @@ func TestRouteComesAndGoesWithTheRelay(t *testing.T) {
 	ready, _, stop := startOn(s.a, fake.NewClientset(nodeObject("a", "10.42.0.0/24", "192.0.2.1"), node))
 	defer stop()
 	await(t, "ready", ready)
-	route := func() string { return s.a.run("ip route get 10.42.1.5 2>&1 || true") }
+	route := func() string { return s.a.Run("ip route get 10.42.1.5 2>&1 || true") }
 	contains(t, "route without a relay", route(), "No route to host")
 	file := s.a.tun()
 	eventually(t, route, "dev kedge-relay src 10.42.0.1", true)
-	mtu := func() string { return s.a.run("ip link show kedge-relay") }
+	mtu := func() string { return s.a.Run("ip link show kedge-relay") }
 	contains(t, "MTU", mtu(), "mtu 1500")
-	want(t, "reverse path filter", s.a.run("cat /proc/sys/net/ipv4/conf/kedge-relay/rp_filter"), "2\n")
-	s.a.run("ip link set kedge-relay down")
+	want(t, "reverse path filter", s.a.Run("cat /proc/sys/net/ipv4/conf/kedge-relay/rp_filter"), "2\n")
+	s.a.Run("ip link set kedge-relay down")
 	eventually(t, route, "No route to host", true)
-	s.a.run("ip link set kedge-relay up")
+	s.a.Run("ip link set kedge-relay up")
 	eventually(t, route, "dev kedge-relay src 10.42.0.1", true)
 	file.Close()
 	eventually(t, route, "No route to host", true)
@@ -204,7 +206,7 @@ func TestAddressesOfTheHostAreToldWhenTheyChange(t *testing.T) {
 	defer c.stop()
 	site := func() string { return fmt.Sprint(c.Annotations()) }
 	eventually(t, site, "kedge.io/addresses:192.0.2.1 ", true)
-	s.a.run("ip addr add 198.51.100.1/24 dev eth0")
+	s.a.Run("ip addr add 198.51.100.1/24 dev eth0")
 	eventually(t, site, "192.0.2.1,198.51.100.1", true)
 	select {
 	case <-c.Reannotate():

@@ -8,6 +8,7 @@ import (
 	"net"
 	"testing"
 
+	"github.com/kedge-io/kedge/tests/nethost"
 	"github.com/kedge-io/kedge/tunnel/relay"
 )
 
@@ -88,7 +89,7 @@ func roundtrip(b *testing.B, conn net.Conn) {
 // it can.
 func datagrams(b *testing.B, from, to *node) {
 	var in net.PacketConn
-	to.pod.do(func() {
+	to.pod.Do(func() {
 		var err error
 		if in, err = net.ListenPacket("udp", ":0"); err != nil {
 			b.Error(err)
@@ -125,9 +126,9 @@ func portOf(a net.Addr) string {
 
 func directly(b *testing.B) (from, to *node) {
 	from, to = newNode(b, 1), newNode(b, 2)
-	wire(from.host, "uplink", to.host, "uplink")
-	from.run("ip addr add 192.0.2.1/24 dev uplink; ip route add 10.42.2.0/24 via 192.0.2.2")
-	to.run("ip addr add 192.0.2.2/24 dev uplink; ip route add 10.42.1.0/24 via 192.0.2.1")
+	nethost.Cable(from.host.Host, "uplink", to.host.Host, "uplink")
+	from.Run("ip addr add 192.0.2.1/24 dev uplink; ip route add 10.42.2.0/24 via 192.0.2.2")
+	to.Run("ip addr add 192.0.2.2/24 dev uplink; ip route add 10.42.1.0/24 via 192.0.2.1")
 	return from, to
 }
 

@@ -7,98 +7,18 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"os"
-	"os/exec"
-	"runtime"
 	"testing"
 	"time"
 
-	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
-
+	"github.com/kedge-io/kedge/tests/nethost"
 	"github.com/kedge-io/kedge/tunnel"
 	"github.com/kedge-io/kedge/tunnel/relay"
 )
 
 // host is a network namespace of the test.
-type host struct {
-	t  testing.TB
-	ns netns.NsHandle
-}
+type host struct{ *nethost.Host }
 
-func newHost(t testing.TB) *host {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("missing: root, to make network namespaces")
-	}
-	h := &host{t: t}
-	onThread(func() {
-		var err error
-		if h.ns, err = netns.New(); err != nil {
-			t.Errorf("making a network namespace: %v", err)
-		}
-	})
-	if t.Failed() {
-		t.FailNow()
-	}
-	t.Cleanup(func() { h.ns.Close() })
-	h.run("ip link set lo up")
-	return h
-}
-
-// onThread runs f on a thread of its own, which ends with it.
-func onThread(f func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // never unlocked: the thread is thrown away
-		f()
-	}()
-	<-done
-}
-
-func (h *host) do(f func()) {
-	h.t.Helper()
-	onThread(func() {
-		if err := netns.Set(h.ns); err != nil {
-			h.t.Errorf("entering the namespace: %v", err)
-			return
-		}
-		f()
-	})
-}
-
-func (h *host) run(command string) string {
-	h.t.Helper()
-	out, err := h.try(command)
-	if err != nil {
-		h.t.Fatalf("%s: %v: %s", command, err, out)
-	}
-	return out
-}
-
-func (h *host) try(command string) (out string, err error) {
-	h.do(func() {
-		var text []byte
-		text, err = exec.Command("sh", "-ec", command).CombinedOutput()
-		out = string(text)
-	})
-	return out, err
-}
-
-// wire joins two hosts by a veth; the names are those of the ends.
-func wire(a *host, nameA string, b *host, nameB string) {
-	a.t.Helper()
-	a.do(func() {
-		attrs := netlink.NewLinkAttrs()
-		attrs.Name = nameA
-		if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: nameB, PeerNamespace: netlink.NsFd(b.ns)}); err != nil {
-			a.t.Error(err)
-		}
-	})
-	a.run("ip link set " + nameA + " up")
-	b.run("ip link set " + nameB + " up")
-}
+func newHost(t testing.TB) *host { return &host{nethost.New(t)} }
 
 // node is a host with the pods' bridge, one pod and, while it runs, the relay.
 type node struct {
@@ -120,11 +40,11 @@ const (
 func newNode(t testing.TB, n int) *node {
 	h := &node{host: newHost(t), name: tunnel.NodeName(fmt.Sprintf("node-%d", n)), pod: newHost(t)}
 	h.cidr = netip.MustParsePrefix(fmt.Sprintf("10.42.%d.0/24", n))
-	h.run(fmt.Sprintf(`echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv4/conf/all/rp_filter
+	h.Run(fmt.Sprintf(`echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv4/conf/all/rp_filter
 		ip link add kedge0 mtu %d type bridge; ip addr add 10.42.%d.1/24 dev kedge0; ip link set kedge0 up`, mtu, n))
-	wire(h.host, "veth1", h.pod, "eth0")
-	h.run(fmt.Sprintf("ip link set veth1 mtu %d master kedge0", mtu))
-	h.pod.run(fmt.Sprintf("ip link set eth0 mtu %d; ip addr add 10.42.%d.5/24 dev eth0; ip route add default via 10.42.%d.1", mtu, n, n))
+	nethost.Cable(h.host.Host, "veth1", h.pod.Host, "eth0")
+	h.Run(fmt.Sprintf("ip link set veth1 mtu %d master kedge0", mtu))
+	h.pod.Run(fmt.Sprintf("ip link set eth0 mtu %d; ip addr add 10.42.%d.5/24 dev eth0; ip route add default via 10.42.%d.1", mtu, n, n))
 	return h
 }
 
@@ -133,30 +53,30 @@ func (n *node) addr() string { return n.cidr.Addr().Next().Next().Next().Next().
 
 // start runs the relay over link until the test ends or stop is called.
 func (n *node) start(link Link) {
-	n.t.Helper()
+	n.T.Helper()
 	n.relay = New(Config{Link: link, Device: "kedge-relay", Bridge: "kedge0", Report: func(err error) {
 		if err != nil {
-			n.t.Logf("node %s: %v", n.name, err)
+			n.T.Logf("node %s: %v", n.name, err)
 		}
-	}}, logger(n.t))
+	}}, logger(n.T))
 	ctx, cancel := context.WithCancel(context.Background())
 	up, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		n.do(func() {
+		n.Do(func() {
 			if err := n.relay.Run(ctx, func() { close(up) }); err != nil {
-				n.t.Error(err)
+				n.T.Error(err)
 			}
 		})
 	}()
 	n.stop = func() { cancel(); <-ended }
-	n.t.Cleanup(n.stop)
+	n.T.Cleanup(n.stop)
 	select {
 	case <-up:
 	case <-time.After(10 * time.Second):
-		n.t.Fatalf("the relay of node %s is not up", n.name)
+		n.T.Fatalf("the relay of node %s is not up", n.name)
 	}
-	n.run("ip route replace " + cluster + " dev kedge-relay metric 200")
+	n.Run("ip route replace " + cluster + " dev kedge-relay metric 200")
 }
 
 func logger(t testing.TB) *slog.Logger { return slog.New(slog.NewTextHandler(t.Output(), nil)) }

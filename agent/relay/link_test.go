@@ -48,7 +48,7 @@ func (h *hub) connect(t testing.TB, name tunnel.NodeName, from, on *host, addr s
 			f()
 			return
 		}
-		h.do(f)
+		h.Do(f)
 	}
 	var l net.Listener
 	var err error

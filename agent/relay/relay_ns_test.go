@@ -26,7 +26,7 @@ func TestPodsOfTwoNodesPingEachOther(t *testing.T) {
 				if a == b {
 					continue
 				}
-				if out := a.pod.run("ping -c 2 -i 0.01 -W 5 -s " + size + " " + b.addr()); !strings.Contains(out, " 0% packet loss") {
+				if out := a.pod.Run("ping -c 2 -i 0.01 -W 5 -s " + size + " " + b.addr()); !strings.Contains(out, " 0% packet loss") {
 					t.Errorf("%s to %s, %s bytes: %s", a.name, b.name, size, out)
 				}
 			}
@@ -100,7 +100,7 @@ func TestManySmallMessages(t *testing.T) {
 
 func TestDatagramsOfAllSizes(t *testing.T) {
 	_, nodes := site(t, 2)
-	nodes[1].pod.echoUDP(":5001")
+	nodes[1].pod.EchoUDP(":5001")
 	for _, size := range []int{1, 100, mtu - 28, mtu - 27, 9000, 65507} {
 		if err := nodes[0].pod.askUDP(nodes[1].addr()+":5001", size); err != nil {
 			t.Errorf("%d bytes: %v", size, err)
@@ -113,7 +113,7 @@ func TestManyDatagramsInOnePacket(t *testing.T) {
 	_, nodes := site(t, 2)
 	const segment, count = 1000, 40
 	got := make(chan int, count)
-	nodes[1].pod.do(func() {
+	nodes[1].pod.Do(func() {
 		c, err := net.ListenPacket("udp", ":5001")
 		if err != nil {
 			t.Error(err)
@@ -161,15 +161,15 @@ func TestManyDatagramsInOnePacket(t *testing.T) {
 func TestPathMTUIsThatOfTheBridge(t *testing.T) {
 	_, nodes := site(t, 2)
 	a, b := nodes[0], nodes[1]
-	a.pod.run(fmt.Sprintf("ping -c 1 -W 5 -M do -s %d %s", mtu-28, b.addr()))
+	a.pod.Run(fmt.Sprintf("ping -c 1 -W 5 -M do -s %d %s", mtu-28, b.addr()))
 	// A pod whose own link is wider learns what fits from its node.
-	a.run("ip link set veth1 mtu 9000; ip link set kedge0 mtu 9000")
-	a.pod.run("ip link set eth0 mtu 9000")
-	if out, err := a.pod.try(fmt.Sprintf("ping -c 1 -W 5 -M do -s %d %s", mtu-27, b.addr())); err == nil || !strings.Contains(out, fmt.Sprintf("mtu = %d", mtu)) {
+	a.Run("ip link set veth1 mtu 9000; ip link set kedge0 mtu 9000")
+	a.pod.Run("ip link set eth0 mtu 9000")
+	if out, err := a.pod.Try(fmt.Sprintf("ping -c 1 -W 5 -M do -s %d %s", mtu-27, b.addr())); err == nil || !strings.Contains(out, fmt.Sprintf("mtu = %d", mtu)) {
 		t.Errorf("%v: %s", err, out)
 	}
 	// A narrower bridge at the other end reports through the relay.
-	a.run("ip link set kedge-relay mtu 9000")
+	a.Run("ip link set kedge-relay mtu 9000")
 	b.pod.listen(":5001", sink)
 	if err := a.pod.pour(b.addr()+":5001", a.addr(), 8<<20); err != nil {
 		t.Error(err)
@@ -192,12 +192,12 @@ func TestHostileSourceStopsAtTheSwitchAndAtTheNode(t *testing.T) {
 		}
 	}
 	// An honest node does not even send: its pod took a foreign address.
-	a.run("echo 0 > /proc/sys/net/ipv4/conf/all/rp_filter; echo 0 > /proc/sys/net/ipv4/conf/kedge0/rp_filter")
-	a.pod.run("ip addr add 10.42.3.5/32 dev lo; ping -c 1 -W 1 -I 10.42.3.5 " + b.addr() + " || true")
+	a.Run("echo 0 > /proc/sys/net/ipv4/conf/all/rp_filter; echo 0 > /proc/sys/net/ipv4/conf/kedge0/rp_filter")
+	a.pod.Run("ip addr add 10.42.3.5/32 dev lo; ping -c 1 -W 1 -I 10.42.3.5 " + b.addr() + " || true")
 	if a.relay.Stats().RefusedOut == 0 {
 		t.Errorf("%+v", a.relay.Stats())
 	}
-	c.pod.run("ping -c 1 -W 5 " + b.addr())
+	c.pod.Run("ping -c 1 -W 5 " + b.addr())
 }
 
 // udpPacket is an IPv4 packet with an empty datagram.
@@ -251,12 +251,12 @@ func TestConnectionsOutliveACutLinkAndARestartOfTheDaemon(t *testing.T) {
 		eventually(t, "a lost packet", func() bool { return a.relay.Stats().Lost > 0 })
 		way.shut.Store(false)
 	})
-	links := a.run("ip -o link show kedge-relay")
+	links := a.Run("ip -o link show kedge-relay")
 	say("away", func() { a.stop() }, func() { a.start(way) })
-	if now := a.run("ip -o link show kedge-relay"); strings.Split(now, ":")[0] != strings.Split(links, ":")[0] {
+	if now := a.Run("ip -o link show kedge-relay"); strings.Split(now, ":")[0] != strings.Split(links, ":")[0] {
 		t.Errorf("the device is another one: %s, was %s", now, links)
 	}
-	if routes := a.run("ip route show dev kedge-relay"); !strings.Contains(routes, cluster) {
+	if routes := a.Run("ip route show dev kedge-relay"); !strings.Contains(routes, cluster) {
 		t.Errorf("the route is gone: %s", routes)
 	}
 }
@@ -265,34 +265,34 @@ func TestDeviceThatWasDeletedComesBack(t *testing.T) {
 	sw, nodes := site(t, 2)
 	a, b := nodes[0], nodes[1]
 	_ = sw
-	a.run("ip link delete kedge-relay")
+	a.Run("ip link delete kedge-relay")
 	eventually(t, "the device", func() bool {
-		_, err := a.try("ip route replace " + cluster + " dev kedge-relay metric 200")
+		_, err := a.Try("ip route replace " + cluster + " dev kedge-relay metric 200")
 		return err == nil
 	})
 	eventually(t, "an answer", func() bool {
-		_, err := a.pod.try("ping -c 1 -W 1 " + b.addr())
+		_, err := a.pod.Try("ping -c 1 -W 1 " + b.addr())
 		return err == nil
 	})
 }
 
 func TestRemoveTakesTheDeviceAndNothingElse(t *testing.T) {
 	n := newNode(t, 1)
-	n.do(func() {
+	n.Do(func() {
 		if err := tun.Remove("kedge-relay"); err != nil {
 			t.Errorf("nothing to remove: %v", err)
 		}
 	})
 	n.start(relay.NewLocal(newSwitch(t), n.name))
 	n.stop()
-	n.run("ip link show kedge-relay")
-	n.do(func() {
+	n.Run("ip link show kedge-relay")
+	n.Do(func() {
 		if err := tun.Remove("kedge-relay"); err != nil {
 			t.Error(err)
 		}
 	})
-	n.run("! ip link show kedge-relay; ip link add kedge-relay type bridge")
-	n.do(func() {
+	n.Run("! ip link show kedge-relay; ip link add kedge-relay type bridge")
+	n.Do(func() {
 		if err := tun.Remove("kedge-relay"); err != nil {
 			t.Error(err)
 		}
@@ -300,13 +300,13 @@ func TestRemoveTakesTheDeviceAndNothingElse(t *testing.T) {
 			t.Errorf("error %v, want one with the remedy", err)
 		}
 	})
-	n.run("ip link show kedge-relay")
+	n.Run("ip link show kedge-relay")
 }
 
 func TestSecondDaemonIsToldOfTheFirst(t *testing.T) {
 	n := newNode(t, 1)
 	n.start(relay.NewLocal(newSwitch(t), n.name))
-	n.do(func() {
+	n.Do(func() {
 		if _, err := tun.Open("kedge-relay"); err == nil || !strings.Contains(err.Error(), "another kedge") {
 			t.Errorf("error %v", err)
 		}
@@ -315,7 +315,7 @@ func TestSecondDaemonIsToldOfTheFirst(t *testing.T) {
 
 func TestHostWithoutTUNIsANodeWithoutRelay(t *testing.T) {
 	n := newNode(t, 1)
-	n.do(func() {
+	n.Do(func() {
 		if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
 			t.Error(err)
 			return

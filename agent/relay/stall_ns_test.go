@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kedge-io/kedge/tests/nethost"
 	"github.com/kedge-io/kedge/tunnel/relay"
 )
 
@@ -16,9 +17,9 @@ import (
 func linked(t testing.TB) (h *hub, edge, server *node, link *spoke) {
 	h = newHub(t)
 	edge, server = newNode(t, 1), newNode(t, 2)
-	wire(edge.host, "uplink", server.host, "uplink")
-	edge.run("ip addr add 192.0.2.1/24 dev uplink")
-	server.run("ip addr add 192.0.2.2/24 dev uplink")
+	nethost.Cable(edge.host.Host, "uplink", server.host.Host, "uplink")
+	edge.Run("ip addr add 192.0.2.1/24 dev uplink")
+	server.Run("ip addr add 192.0.2.2/24 dev uplink")
 	setRoutes(h.Switch, edge, server)
 	server.start(relay.NewLocal(h.Switch, server.name))
 	link = h.connect(t, edge.name, edge.host, server.host, "192.0.2.2:6443")
@@ -30,11 +31,11 @@ func TestPodsReachEachOtherOverALink(t *testing.T) {
 	_, edge, server, _ := linked(t)
 	for _, n := range []*node{edge, server} {
 		n.pod.listen(":5001", sink)
-		n.pod.echoUDP(":5002")
+		n.pod.EchoUDP(":5002")
 	}
 	for _, way := range [][2]*node{{edge, server}, {server, edge}} {
 		from, to := way[0], way[1]
-		if out := from.pod.run("ping -c 3 -i 0.01 -W 5 -s 1372 " + to.addr()); !strings.Contains(out, " 0% packet loss") {
+		if out := from.pod.Run("ping -c 3 -i 0.01 -W 5 -s 1372 " + to.addr()); !strings.Contains(out, " 0% packet loss") {
 			t.Errorf("%s", out)
 		}
 		for _, size := range []int64{1, 32 << 20} {
@@ -52,8 +53,8 @@ func TestPodsReachEachOtherOverALink(t *testing.T) {
 
 func TestStalledLinkDropsAndHoldsLittle(t *testing.T) {
 	_, edge, server, link := linked(t)
-	edge.pod.run("ping -c 1 -W 5 " + server.addr())
-	edge.run("nft 'table ip stall { chain out { type filter hook output priority 0; oifname uplink drop; }; }'")
+	edge.pod.Run("ping -c 1 -W 5 " + server.addr())
+	edge.Run("nft 'table ip stall { chain out { type filter hook output priority 0; oifname uplink drop; }; }'")
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
@@ -72,9 +73,9 @@ func TestStalledLinkDropsAndHoldsLittle(t *testing.T) {
 	if lost := edge.relay.Stats().Lost; lost == 0 {
 		t.Error("no loss was counted")
 	}
-	edge.run("nft delete table ip stall")
+	edge.Run("nft delete table ip stall")
 	eventually(t, "an answer after the stall", func() bool {
-		_, err := edge.pod.try(fmt.Sprintf("ping -c 1 -W 1 %s", server.addr()))
+		_, err := edge.pod.Try(fmt.Sprintf("ping -c 1 -W 1 %s", server.addr()))
 		return err == nil
 	})
 }

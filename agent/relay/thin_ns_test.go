@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kedge-io/kedge/tests/nethost"
 	"github.com/kedge-io/kedge/tunnel"
 	"github.com/kedge-io/kedge/tunnel/relay"
 	"github.com/kedge-io/kedge/tunnel/relay/packet"
@@ -54,17 +55,17 @@ func BenchmarkThinLink(b *testing.B) {
 
 func thin(b *testing.B, way, rate string, loss int) {
 	edge, server := newNode(b, 1), newNode(b, 2)
-	wire(edge.host, "uplink", server.host, "uplink")
+	nethost.Cable(edge.host.Host, "uplink", server.host.Host, "uplink")
 	for i, n := range []*node{edge, server} {
-		n.run(fmt.Sprintf(`ip addr add 192.0.2.%d/24 dev uplink; ip link set uplink gso_max_segs 1
+		n.Run(fmt.Sprintf(`ip addr add 192.0.2.%d/24 dev uplink; ip link set uplink gso_max_segs 1
 			tc qdisc add dev uplink root tbf rate %s burst 5k latency 100ms
 			nft 'table ip loss { chain in { type filter hook prerouting priority raw; iifname uplink numgen random mod 100 < %d drop; }; }'`, i+1, rate, loss))
 	}
 	from, to, addr := edge.pod, server.pod, server.addr()
 	switch way {
 	case "wire":
-		edge.run("ip route add 10.42.2.0/24 via 192.0.2.2")
-		server.run("ip route add 10.42.1.0/24 via 192.0.2.1")
+		edge.Run("ip route add 10.42.2.0/24 via 192.0.2.2")
+		server.Run("ip route add 10.42.1.0/24 via 192.0.2.1")
 	case "stream":
 		from, to, addr = edge.host, server.host, "192.0.2.2"
 	default:
@@ -119,13 +120,13 @@ func ping(from *host, addr string, d time.Duration) (times []float64) {
 	count := strconv.Itoa(int(d / pingEvery))
 	var out io.Reader
 	cmd := exec.Command("ping", "-c", count, "-i", "0.1", "-W", "3", addr)
-	from.do(func() {
+	from.Do(func() {
 		var err error
 		if out, err = cmd.StdoutPipe(); err == nil {
 			err = cmd.Start()
 		}
 		if err != nil {
-			from.t.Error(err)
+			from.T.Error(err)
 		}
 	})
 	for lines := bufio.NewScanner(out); lines.Scan(); {
@@ -173,7 +174,7 @@ func (l *blocking) run(take func(p []byte)) {
 // block joins edge and the switch by such a link.
 func (h *hub) block(b *testing.B, edge, server *node, addr string) *blocking {
 	var l net.Listener
-	server.do(func() {
+	server.Do(func() {
 		var err error
 		if l, err = net.Listen("tcp", addr); err != nil {
 			b.Fatal(err)

@@ -18,15 +18,15 @@ const patience = 30 * time.Second
 
 // listen serves each TCP connection to addr in this host by f.
 func (h *host) listen(addr string, f func(*net.TCPConn)) {
-	h.t.Helper()
-	h.do(func() {
+	h.T.Helper()
+	h.Do(func() {
 		l, err := net.Listen("tcp", addr)
 		if err != nil {
-			h.t.Error(err)
+			h.T.Error(err)
 			return
 		}
 		var open sync.Map // the other end may not be able to end a connection
-		h.t.Cleanup(func() {
+		h.T.Cleanup(func() {
 			l.Close()
 			open.Range(func(c, _ any) bool {
 				c.(net.Conn).Close()
@@ -51,19 +51,19 @@ func (h *host) listen(addr string, f func(*net.TCPConn)) {
 
 // dial connects to addr from this host.
 func (h *host) dial(network, addr string) (c net.Conn, err error) {
-	h.do(func() { c, err = net.DialTimeout(network, addr, patience) })
+	h.Do(func() { c, err = net.DialTimeout(network, addr, patience) })
 	if err == nil {
-		h.t.Cleanup(func() { c.Close() })
+		h.T.Cleanup(func() { c.Close() })
 		err = c.SetDeadline(time.Now().Add(patience))
 	}
 	return c, err
 }
 
 func (h *host) mustDial(network, addr string) net.Conn {
-	h.t.Helper()
+	h.T.Helper()
 	c, err := h.dial(network, addr)
 	if err != nil {
-		h.t.Fatal(err)
+		h.T.Fatal(err)
 	}
 	return c
 }
@@ -97,30 +97,6 @@ func (h *host) pour(addr, from string, size int64) error {
 		err = fmt.Errorf("the other end got %q, want %q", got, want)
 	}
 	return err
-}
-
-// echoUDP answers every datagram to addr in this host with the sender's address
-// and the datagram.
-func (h *host) echoUDP(addr string) {
-	h.t.Helper()
-	h.do(func() {
-		c, err := net.ListenPacket("udp", addr)
-		if err != nil {
-			h.t.Error(err)
-			return
-		}
-		h.t.Cleanup(func() { c.Close() })
-		go func() {
-			buf := make([]byte, 1<<16)
-			for {
-				n, from, err := c.ReadFrom(buf)
-				if err != nil {
-					return
-				}
-				_, _ = c.WriteTo(buf[:n], from)
-			}
-		}()
-	})
 }
 
 // askUDP sends a datagram of size bytes and waits for the same to come back.
