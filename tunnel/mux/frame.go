@@ -198,6 +198,10 @@ func parsePong(p []byte) pong {
 	return pong{binary.BigEndian.Uint64(p), binary.BigEndian.Uint64(p[8:])}
 }
 
+// parseWindow reads the window of open and opened. What is beyond maxCredit
+// comes out as just that, on machines whose int is too small for it as well.
+func parseWindow(p []byte) int { return int(min(binary.BigEndian.Uint32(p), maxCredit+1)) }
+
 func appendOpen(b []byte, id uint32, window int, t tunnel.Target) []byte {
 	text := t.String()
 	b = appendHeader(b, kindOpen, id, windowSize+len(text))

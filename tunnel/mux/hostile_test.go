@@ -201,6 +201,14 @@ func heap() uint64 {
 	return m.HeapAlloc
 }
 
+func TestWindowsBeyondReasonStayThat(t *testing.T) {
+	for _, sent := range []uint32{maxCredit + 1, 1 << 31, 1<<32 - 1} {
+		if got := parseWindow(binary.BigEndian.AppendUint32(nil, sent)); got <= maxCredit {
+			t.Errorf("a window of %d was read as %d", sent, got)
+		}
+	}
+}
+
 func TestFormsOfFrames(t *testing.T) {
 	for name, bad := range map[string]struct {
 		header

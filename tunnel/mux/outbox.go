@@ -96,9 +96,12 @@ func (l *Lane) flush() {
 // pass makes the first in line the holder, or nobody if nothing is pending; it
 // tells whether the caller is no longer the holder.
 func (l *Lane) pass() bool {
-	o := &l.out
-	o.mu.Lock()
-	defer o.mu.Unlock()
+	l.out.mu.Lock()
+	defer l.out.mu.Unlock()
+	return l.out.passLocked()
+}
+
+func (o *outbox) passLocked() bool {
 	switch {
 	case len(o.turns) > 0:
 		t := o.turns[0]
@@ -154,9 +157,13 @@ func (l *Lane) write(t *turn, frame []byte) error {
 	return nil
 }
 
-// letGo ends the caller's time as the holder without more writing by it.
+// letGo ends the caller's time as the holder without more writing by it. The
+// session's group may be added to under the lock only, while the lane is not
+// dead and so its reader is in the group: the session's end waits for the group.
 func (l *Lane) letGo() {
-	if !l.pass() {
+	l.out.mu.Lock()
+	defer l.out.mu.Unlock()
+	if !l.out.passLocked() {
 		l.session.wg.Go(l.flush)
 	}
 }

@@ -194,7 +194,7 @@ func (s *Session) takeFrame(l *Lane, h header, p []byte) error {
 	}
 	switch h.kind {
 	case kindOpened:
-		return st.takeOpened(int(binary.BigEndian.Uint32(p)))
+		return st.takeOpened(parseWindow(p))
 	case kindRefused:
 		return st.takeRefused(tunnel.ParseEnding(p))
 	case kindCredit:
@@ -213,7 +213,7 @@ func (s *Session) takeFrame(l *Lane, h header, p []byte) error {
 
 // takeOpen starts a stream of the other end.
 func (s *Session) takeOpen(l *Lane, id uint32, p []byte) error {
-	window, text := int(binary.BigEndian.Uint32(p)), string(p[windowSize:])
+	window, text := parseWindow(p), string(p[windowSize:])
 	network, address, ok := strings.Cut(text, "/")
 	target := tunnel.Target{Network: network, Address: address}
 	if !ok || target.Validate() != nil || window > maxCredit {
