@@ -1,6 +1,9 @@
 package tunnel
 
-import "errors"
+import (
+	"errors"
+	"strings"
+)
 
 // EndCode says in one byte why an end has done with a stream. The codes are the
 // same on every lane and stable on the wire.
@@ -57,8 +60,16 @@ func (e Ending) Refusal(t Target) error {
 	return &RefusedError{What: "dial " + t.String(), Kind: kind, Reason: e.Text}
 }
 
-// ParseEnding reads what Append wrote, at least one byte.
-func ParseEnding(p []byte) Ending { return Ending{EndCode(p[0]), string(p[1:])} }
+// ParseEnding reads what Append wrote, at least one byte. The text is made
+// printable, as it gets into logs and onto terminals.
+func ParseEnding(p []byte) Ending {
+	return Ending{EndCode(p[0]), strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, string(p[1:]))}
+}
 
 // Append appends the code and at most maxText bytes of the text.
 func (e Ending) Append(b []byte, maxText int) []byte {

@@ -333,3 +333,29 @@ func TestRelayWithoutLanesIsNotBelieved(t *testing.T) {
 		t.Errorf("got %+v", st)
 	}
 }
+
+// TestTextsOfANodeDoNotReachATerminalRaw looks at what a node says last, which
+// an administrator is shown.
+func TestTextsOfANodeDoNotReachATerminalRaw(t *testing.T) {
+	const screen = "gone\x1b[2J"
+	if e := tunnel.ParseEnding(append([]byte{1}, screen...)); e.Text != "gone?[2J" {
+		t.Errorf("got %q", e.Text)
+	}
+	a := newAuthority(t)
+	srv := startServer(t, a, "", nil)
+	session, err := newRogue(t, a, "node-a", srv.addr).connect(t, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	session.Close(errors.New(screen))
+	<-session.Done()
+	var said string
+	eventually(t, "the node is gone", func() bool {
+		st, ok := srv.hub.StatusOf("node-a")
+		said = st.LastError
+		return ok && !st.Connected && said != ""
+	})
+	if !strings.Contains(said, "gone") || strings.Contains(said, "\x1b") {
+		t.Errorf("got %q", said)
+	}
+}

@@ -187,7 +187,7 @@ func (s *Session) cause(err error) error {
 	case errors.As(err, &closed) && closed.Code == closeReplaced:
 		return ErrReplaced
 	case errors.As(err, &closed) && closed.Text != "":
-		return fmt.Errorf("the other end closed the link: %s", closed.Text)
+		return fmt.Errorf("the other end closed the link: %s", printable(closed.Text))
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return fmt.Errorf("nothing heard from the other end for %v", s.conn.limit())
 	}
