@@ -13,6 +13,7 @@ import (
 
 	"github.com/kedge-io/kedge/internal/pki"
 	"github.com/kedge-io/kedge/tunnel"
+	"github.com/kedge-io/kedge/tunnel/sock"
 	"github.com/kedge-io/kedge/tunnel/transport"
 )
 
@@ -116,7 +117,7 @@ func (s *Spoke) dial(ctx context.Context, t tunnel.Target) (net.Conn, error) {
 	if err != nil {
 		return nil, &tunnel.RefusedError{What: "dial " + t.String(), Kind: tunnel.RefusedDial, Reason: err.Error()}
 	}
-	return conn, nil
+	return sock.KeepTail(conn), nil
 }
 
 // answerProof returns what is sent, and calls admitted when the server says so,

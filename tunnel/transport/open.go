@@ -174,6 +174,10 @@ func (st *stream) splice(conn net.Conn) {
 			}
 			// The target may go on sending until the other end wants no more.
 			<-st.ctx.Done()
+		} else {
+			// What the target sent before it took no more is still to be read;
+			// the read ends by itself. Nobody takes what comes meanwhile.
+			_, _ = io.Copy(io.Discard, st)
 		}
 		_ = conn.Close()
 	}()
