@@ -359,3 +359,33 @@ func TestTextsOfANodeDoNotReachATerminalRaw(t *testing.T) {
 		t.Errorf("got %q", said)
 	}
 }
+
+// TestDisconnectEndsWhatIsNotProvenYet has a machine that was replaced hold back
+// its proof until the new one has joined.
+func TestDisconnectEndsWhatIsNotProvenYet(t *testing.T) {
+	a := newAuthority(t)
+	srv := startServer(t, a, "", nil)
+	for name, end := range map[string]func(tunnel.NodeName){
+		"replaced": func(n tunnel.NodeName) { srv.hub.Disconnect(n, errors.New("replaced")) },
+		"deleted":  srv.hub.Forget,
+	} {
+		r := newRogue(t, a, name, srv.addr)
+		r.cfg.Silence = 20 * time.Second
+		session, err := r.connect(t, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the session to end", func() bool {
+			end(tunnel.NodeName(name)) // it may just have been accepted
+			select {
+			case <-session.Done():
+				return true
+			default:
+				return false
+			}
+		})
+		if err := session.Err(); !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

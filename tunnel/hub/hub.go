@@ -181,35 +181,41 @@ var (
 )
 
 // Disconnect ends the session of a node, for instance because the machine was
-// replaced. It comes back if its certificate is still admitted.
+// replaced, and those that it is just making. It comes back if its certificate
+// is still admitted.
 func (h *Hub) Disconnect(name tunnel.NodeName, reason error) {
 	h.mu.Lock()
-	var l *link
-	if n := h.nodes[name]; n != nil {
-		l = n.link
-	}
+	links := h.linksLocked(name)
 	h.mu.Unlock()
-	if l != nil {
+	for _, l := range links {
 		l.close(reason)
 	}
 }
 
-// Forget ends the session of a node that was deleted and drops all that is
+// Forget ends the sessions of a node that was deleted and drops all that is
 // known of it. Dials that wait for it end.
 func (h *Hub) Forget(name tunnel.NodeName) {
 	h.mu.Lock()
-	n := h.nodes[name]
-	var l *link
-	if n != nil {
-		l = n.link
+	links := h.linksLocked(name)
+	if n := h.nodes[name]; n != nil {
 		n.set(nil)
 		delete(h.nodes, name)
 	}
 	h.packets.Delete(name)
 	h.mu.Unlock()
-	if l != nil {
+	for _, l := range links {
 		l.close(errForgotten)
 	}
+}
+
+// linksLocked are all links of a node, also those not yet proven.
+func (h *Hub) linksLocked(name tunnel.NodeName) (links []*link) {
+	for l := range h.live {
+		if l.node == name {
+			links = append(links, l)
+		}
+	}
+	return links
 }
 
 // SendPacket queues a copy of p for a pod of the node. It never waits: false
