@@ -1,4 +1,5 @@
-// Package sock sets the kernel's options on the TCP connections of a link.
+// Package sock sets the kernel's options on the TCP connections of a link, and
+// keeps what a program of this host sent before it closed ([KeepTail]).
 //
 // It owns no connection: it changes the options of the ones that it is given
 // and looks through TLS and other wrappers for the TCP connection below. An

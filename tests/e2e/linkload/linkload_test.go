@@ -148,8 +148,9 @@ type load struct {
 }
 
 // Sizes of what is copied in one piece. A file is so large that no copy of it ends while the load
-// lasts: at the end of an exec over a thin link kubelet drops what is still on its way as soon as
-// the API server's next ping arrives, which is why kubectl cp has --retries.
+// lasts: at the end of an exec over a thin link containerd drops what kubelet has not read yet as
+// soon as kubelet's next ping arrives (docs/operations/troubleshooting.md), which is why kubectl cp
+// has --retries.
 const (
 	fileSize = 1 << 30
 	podSize  = 2 << 20
