@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kedge-io/kedge/tunnel"
+	"github.com/kedge-io/kedge/tunnel/brake"
 	"github.com/kedge-io/kedge/tunnel/mux"
 	"github.com/kedge-io/kedge/tunnel/transport"
 )
@@ -27,6 +28,7 @@ type link struct {
 	// grant and mux are nil for a node without lanes.
 	grant *transport.Grant
 	mux   *mux.Session
+	brake *brake.Brake
 	// capabilities are those that both ends have.
 	capabilities []string
 
@@ -74,7 +76,7 @@ func (h *Hub) newLink(node tunnel.NodeName, control *transport.Session, order ui
 	if h.cfg.Packet != nil {
 		cfg.Packet = func(p []byte) { h.cfg.Packet(node, p) }
 	}
-	l.mux = mux.New(false, cfg)
+	l.mux, l.brake = mux.New(false, cfg), brake.New()
 	return l
 }
 
@@ -84,7 +86,7 @@ func (l *link) has(capability string) bool {
 
 // attach makes conn a lane of the link.
 func (l *link) attach(class tunnel.Lane, index int, conn net.Conn) error {
-	c := &lane{Conn: conn, link: l, key: laneKey{class, index}}
+	c := &lane{Conn: l.brake.Hold(class, conn), link: l, key: laneKey{class, index}}
 	l.mu.Lock()
 	l.lanes[c.key] = c
 	l.mu.Unlock()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/kedge-io/kedge/internal/quiet"
 	"github.com/kedge-io/kedge/tunnel"
+	"github.com/kedge-io/kedge/tunnel/brake"
 	"github.com/kedge-io/kedge/tunnel/mux"
 	"github.com/kedge-io/kedge/tunnel/transport"
 )
@@ -30,10 +31,11 @@ const (
 // lanes keeps the lanes of one session: interactive always, relay where the
 // node takes packets, bulk while somebody wants it. Each is replaced alone.
 type lanes struct {
-	mux  *mux.Session
-	dial func(ctx context.Context, class tunnel.Lane, index int) (net.Conn, error)
-	log  *slog.Logger
-	news *quiet.Log
+	mux   *mux.Session
+	brake *brake.Brake
+	dial  func(ctx context.Context, class tunnel.Lane, index int) (net.Conn, error)
+	log   *slog.Logger
+	news  *quiet.Log
 	// bulkIdle and idleCheck are the constants, shorter in tests.
 	bulkIdle, idleCheck time.Duration
 
@@ -92,7 +94,7 @@ func (s *Spoke) newLanes(peer transport.Hello, grant *transport.Grant, tickets t
 
 func makeLanes(log *slog.Logger) *lanes {
 	k := &lanes{
-		log: log, news: quiet.New(time.Now), kept: map[laneKey]*laneConn{},
+		brake: brake.New(), log: log, news: quiet.New(time.Now), kept: map[laneKey]*laneConn{},
 		bulkIdle: bulkIdle, idleCheck: idleCheck,
 	}
 	k.ctx, k.cancel = context.WithCancel(context.Background())
@@ -174,7 +176,7 @@ func (k *lanes) hold(key laneKey) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	conn := &laneConn{Conn: raw, ended: make(chan struct{})}
+	conn := &laneConn{Conn: k.brake.Hold(key.class, raw), ended: make(chan struct{})}
 	lane, err := k.mux.Attach(key.class, key.index, conn)
 	if err != nil {
 		_ = conn.Close()
