@@ -34,7 +34,7 @@ func New(t testing.TB) *Host {
 	if t.Failed() {
 		t.FailNow()
 	}
-	t.Cleanup(func() { h.NS.Close() })
+	t.Cleanup(func() { _ = h.NS.Close() })
 	h.Run("ip link set lo up")
 	return h
 }
@@ -108,7 +108,7 @@ func (h *Host) EchoUDP(addr string) (heard func() int) {
 			h.T.Error(err)
 			return
 		}
-		h.T.Cleanup(func() { c.Close() })
+		h.T.Cleanup(func() { _ = c.Close() })
 		go func() {
 			buf := make([]byte, 64<<10)
 			for {
