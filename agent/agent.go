@@ -114,7 +114,7 @@ func (a *Agent) Components(api ...string) ([]lifecycle.Component, error) {
 		return nil, err
 	}
 	names, err := dns.New(dns.Config{
-		Address: cluster.dns, Domain: a.id.Cluster.ClusterDomain, Kubeconfig: a.id.Files.AgentConfig,
+		Address: cluster.dns, PodLink: network.BridgeName, Domain: a.id.Cluster.ClusterDomain, Kubeconfig: a.id.Files.AgentConfig,
 		ResolvConf: a.cfg.ResolvConf,
 	}, a.log, a.reporter(dns.Name))
 	if err != nil {

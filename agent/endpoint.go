@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 
 	"github.com/kedge-io/kedge/agent/apilb"
+	"github.com/kedge-io/kedge/agent/network"
 	"github.com/kedge-io/kedge/tunnel/pipe"
 )
 
@@ -20,7 +21,7 @@ func (a *Agent) dialer(server string) *pipe.Dialer {
 // endpoint makes the node's own end of the API.
 func (a *Agent) endpoint(server string, cluster stack, ways *pipe.Dialer) (err error) {
 	cfg := apilb.Config{
-		Listen: apilb.Address, Service: cluster.api, Server: server, Dialer: ways,
+		Listen: apilb.Address, Service: cluster.api, PodLink: network.BridgeName, Server: server, Dialer: ways,
 		File: filepath.Join(a.cfg.Layout.Agent(), "servers.json"), Report: a.reporter(apilb.Name),
 	}
 	// A server's own node has its server in the same process; where that is

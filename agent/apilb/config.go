@@ -62,6 +62,9 @@ type Config struct {
 	// Service is the address of the service kubernetes, which pods use; the
 	// zero value leaves that service to kube-proxy.
 	Service netip.Addr
+	// PodLink is the link that pods hang on: nobody else but the host reaches
+	// Service. Empty lets everybody.
+	PodLink string
 	// Server is the host and port of the server, as the user gave it.
 	Server string
 	// Dialer makes the connections.

@@ -36,7 +36,7 @@ func ruleset(addr netip.Addr) string {
 }
 
 func (c Config) claim() loaddr.Claim {
-	return loaddr.Claim{What: "kubernetes service", Addr: c.Service, Label: label, Table: tableAPI, Rules: ruleset(c.Service)}
+	return loaddr.Claim{What: "kubernetes service", Addr: c.Service, Label: label, From: c.PodLink, Table: tableAPI, Rules: ruleset(c.Service)}
 }
 
 // keepService holds the service's address and rules in place until ctx ends.

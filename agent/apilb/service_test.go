@@ -72,6 +72,9 @@ func podsAndHost(t *testing.T) {
 		ip link add veth0 type veth peer name eth0 netns pod; ip link set veth0 master br0 up
 		ip -n pod addr add 10.42.0.2/24 dev eth0; ip -n pod link set eth0 up; ip -n pod link set lo up
 		ip -n pod route add default via 10.42.0.1
+		ip netns add lan
+		ip link add up0 type veth peer name eth0 netns lan; ip addr add 192.168.1.1/24 dev up0; ip link set up0 up
+		ip -n lan addr add 192.168.1.2/24 dev eth0; ip -n lan link set eth0 up; ip -n lan route add 10.43.0.0/16 via 192.168.1.1
 		echo 1 > /proc/sys/net/ipv4/ip_forward`)
 	rules := strings.ReplaceAll(strings.ReplaceAll(likeKubeProxy, "; ", ";\n"), "{ ", "{\n")
 	run(t, "nft -f - <<'X'\n"+rules+"\nX")
@@ -79,7 +82,7 @@ func podsAndHost(t *testing.T) {
 		if err := RemoveAll(context.Background()); err != nil {
 			t.Error(err)
 		}
-		run(t, "ip netns del pod; ip link del br0; nft flush ruleset; umount -l /run")
+		run(t, "ip netns del pod; ip netns del lan; ip link del br0; nft flush ruleset; umount -l /run")
 	})
 }
 
@@ -90,7 +93,7 @@ func TestPodsAndHostReachTheAPIByItsService(t *testing.T) {
 		_, _ = io.Copy(c, c)
 		_ = c.Close()
 	})
-	n := startNode(t, nil, Config{Server: addr, Dialer: &plain{}, Service: netip.MustParseAddr("10.43.0.1")})
+	n := startNode(t, nil, Config{Server: addr, Dialer: &plain{}, Service: netip.MustParseAddr("10.43.0.1"), PodLink: "br0"})
 	testx.Eventually(t, within, "the rules are in place", func(context.Context) error {
 		if !strings.Contains(run(t, "nft list ruleset"), "answers of the API, rewritten") {
 			return errors.New("not yet")
@@ -117,6 +120,9 @@ print(peer)
 		if out := run(t, in+ask); !strings.Contains(out, "443") {
 			t.Errorf("%s: %s", who, out)
 		}
+	}
+	if out, err := exec.Command("sh", "-c", "ip netns exec lan timeout 3 "+ask).CombinedOutput(); err == nil {
+		t.Errorf("a neighbour reaches the service: %s", out)
 	}
 	// Without the rules kube-proxy's win, or the test would prove nothing.
 	run(t, "nft delete table inet kedge-api; nft insert rule ip kube-proxy filter-output ip daddr 192.0.2.1 reject")

@@ -14,8 +14,8 @@ const label = "lo:kedge"
 
 var tableDNS = nft.Table{Family: "inet", Name: "kedge-dns"}
 
-func claim(addr netip.Addr) loaddr.Claim {
-	return loaddr.Claim{What: "cluster DNS", Addr: addr, Label: label, Table: tableDNS, Rules: ruleset(addr)}
+func claim(addr netip.Addr, from string) loaddr.Claim {
+	return loaddr.Claim{What: "cluster DNS", Addr: addr, Label: label, From: from, Table: tableDNS, Rules: ruleset(addr)}
 }
 
 // ruleset is the body of table inet kedge-dns. kube-proxy's chains

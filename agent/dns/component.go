@@ -127,7 +127,7 @@ type keeper struct {
 }
 
 func newKeeper(d *DNS, up *upstream) *keeper {
-	return &keeper{dns: d, up: up, claim: claim(d.cfg.Address)}
+	return &keeper{dns: d, up: up, claim: claim(d.cfg.Address, d.cfg.PodLink)}
 }
 
 func (k *keeper) keep(ctx context.Context) error {

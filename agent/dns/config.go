@@ -13,6 +13,9 @@ import (
 type Config struct {
 	// Address is the cluster DNS address, an IPv4 address of the service range.
 	Address netip.Addr
+	// PodLink is the link that pods hang on: nobody else but the host may ask.
+	// Empty lets everybody ask.
+	PodLink string
 	// Domain is the cluster domain, such as cluster.local.
 	Domain string
 	// Kubeconfig is the file with which services are watched; it may appear as

@@ -20,6 +20,10 @@ type Claim struct {
 	Addr netip.Addr
 	// Label marks the address, as in lo:kedge; at most 15 characters (IFNAMSIZ).
 	Label string
+	// From is the link that pods hang on. What comes from any other link for
+	// the address is dropped, as a neighbour could otherwise reach it by a route
+	// to the service range through this host; empty drops nothing.
+	From string
 	// Table is the claim's own, Rules its body.
 	Table nft.Table
 	Rules string
@@ -66,6 +70,18 @@ func (c *Claim) ensureAddress() error {
 	return nil
 }
 
+// rules is the whole body of the table.
+func (c *Claim) rules() string {
+	if c.From == "" {
+		return c.Rules
+	}
+	return fmt.Sprintf(`	chain outside {
+		type filter hook prerouting priority -310; policy accept;
+		iifname != { "lo", %q } ip daddr %s drop comment "only pods and the host reach the %s"
+	}
+`, c.From, c.Addr, c.What) + c.Rules
+}
+
 func (c *Claim) ensureRules(ctx context.Context) error {
 	listing, err := nft.List(ctx, c.Table)
 	if err != nil && !errors.Is(err, nft.ErrMissing) {
@@ -74,13 +90,14 @@ func (c *Claim) ensureRules(ctx context.Context) error {
 	if err == nil && listing == c.listing {
 		return nil
 	}
-	if err := nft.Replace(ctx, c.Table, c.Rules); err != nil {
+	rules := c.rules()
+	if err := nft.Replace(ctx, c.Table, rules); err != nil {
 		return err
 	}
 	if listing, err = nft.List(ctx, c.Table); err != nil {
 		return fmt.Errorf("reading back the rules of the %s: %w", c.What, err)
 	}
-	if !nft.SameRules(c.Rules, listing) {
+	if !nft.SameRules(rules, listing) {
 		return fmt.Errorf("reading back nftables %s: the rules differ from those that were set:\n%s", c.Table, listing)
 	}
 	c.listing = listing
