@@ -77,7 +77,7 @@ func (s *Server) linkState(node string) links.State {
 	return links.State{Since: st.Since, Message: st.LastError}
 }
 
-func (s *Server) linkReport() view.Report { return view.OfHub(s.hub.Status()) }
+func (s *Server) linkReport() view.Report { return view.OfHub(s.hub.Status(), s.relay.Stats()) }
 
 // LinkHandlers are what kedge link asks for, by path, for the status socket.
 func (s *Server) LinkHandlers() map[string]http.Handler {

@@ -14,9 +14,9 @@ const Interval = 10 * time.Second
 
 // Collector is a prometheus.Collector of links.
 type Collector struct {
-	source                                                            func() view.Report
-	rtt                                                               *prometheus.HistogramVec
-	up, reconnects, streams, bytes, packets, dropped, dialErrors, now *prometheus.Desc
+	source                                                                           func() view.Report
+	rtt                                                                              *prometheus.HistogramVec
+	up, reconnects, streams, bytes, packets, dropped, lost, refused, dialErrors, now *prometheus.Desc
 }
 
 // New returns a collector of what source reports.
@@ -33,6 +33,8 @@ func New(source func() view.Report) *Collector {
 		bytes:      desc("bytes_total", "Bytes of the link with framing; in comes from the peer.", "peer", "lane", "direction"),
 		packets:    desc("packets_total", "Packets of pods that were relayed.", "peer", "direction"),
 		dropped:    desc("packets_dropped_total", "Packets of pods that were dropped because the link could not take them.", "peer"),
+		lost:       desc("packets_lost_total", "Packets for the peer's pods that its link did not take: it was away or full.", "peer"),
+		refused:    desc("packets_refused_total", "Packets from the peer's pods that went nowhere.", "peer", "reason"),
 		dialErrors: desc("dial_errors_total", "Dials through the link that failed.", "peer", "reason"),
 		rtt: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "kedge_link_rtt_seconds", Help: "Round trips of all links, sampled every 10 s.",
@@ -44,7 +46,7 @@ func New(source func() view.Report) *Collector {
 
 // Describe implements prometheus.Collector.
 func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.up, c.reconnects, c.streams, c.now, c.bytes, c.packets, c.dropped, c.dialErrors} {
+	for _, d := range []*prometheus.Desc{c.up, c.reconnects, c.streams, c.now, c.bytes, c.packets, c.dropped, c.lost, c.refused, c.dialErrors} {
 		ch <- d
 	}
 	c.rtt.Describe(ch)
@@ -76,6 +78,10 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 		counter(c.packets, l.Packets.In, l.Peer, "in")
 		counter(c.packets, l.Packets.Out, l.Peer, "out")
 		counter(c.dropped, l.Packets.Dropped, l.Peer)
+		counter(c.lost, l.Packets.Lost, l.Peer)
+		for reason, n := range l.Packets.Refused {
+			counter(c.refused, n, l.Peer, reason)
+		}
 		for reason, n := range l.DialErrors {
 			counter(c.dialErrors, n, l.Peer, reason)
 		}

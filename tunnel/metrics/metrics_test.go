@@ -18,7 +18,7 @@ func source() view.Report {
 		{
 			Peer: "edge-1", Up: true, RTT: 3 * time.Millisecond, Reconnects: 2, Streams: 4,
 			Traffic:    map[tunnel.Lane]tunnel.Traffic{tunnel.LaneBulk: {In: 10, Out: 20}},
-			Packets:    view.Packets{In: 5, Out: 6, Dropped: 1},
+			Packets:    view.Packets{In: 5, Out: 6, Dropped: 1, Lost: 8, Refused: map[string]int64{"foreign-source": 9}},
 			DialErrors: map[string]int64{"access": 7},
 			Lanes:      []tunnel.LaneStatus{{Class: tunnel.LaneControl, RTT: 3 * time.Millisecond}, {Class: tunnel.LaneBulk}},
 		},
@@ -55,6 +55,7 @@ func TestEveryFigureOfALinkIsAMetric(t *testing.T) {
 		"up{edge-1}": 1, "up{edge-2}": 0, "reconnects_total{edge-1}": 2, "streams{edge-1}": 4, "latest_rtt_seconds{edge-1}": 0.003,
 		"bytes_total{in,bulk,edge-1}": 10, "bytes_total{out,bulk,edge-1}": 20,
 		"packets_total{in,edge-1}": 5, "packets_total{out,edge-1}": 6, "packets_dropped_total{edge-1}": 1,
+		"packets_lost_total{edge-1}": 8, "packets_refused_total{edge-1,foreign-source}": 9,
 		"dial_errors_total{edge-1,access}": 7,
 	} {
 		if v, ok := got[name]; !ok || v != want {

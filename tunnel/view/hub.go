@@ -1,9 +1,17 @@
 package view
 
-import "github.com/kedge-io/kedge/tunnel/hub"
+import (
+	"github.com/kedge-io/kedge/tunnel"
+	"github.com/kedge-io/kedge/tunnel/hub"
+	"github.com/kedge-io/kedge/tunnel/relay"
+)
 
 // OfHub is the report of a server.
-func OfHub(nodes []hub.NodeStatus) Report {
+func OfHub(nodes []hub.NodeStatus, packets relay.Stats) Report {
+	relayed := map[tunnel.NodeName]relay.NodeStats{}
+	for _, n := range packets.Nodes {
+		relayed[n.Node] = n
+	}
 	r := Report{Role: "server", Links: make([]Link, 0, len(nodes))}
 	for _, n := range nodes {
 		l := Link{
@@ -14,6 +22,10 @@ func OfHub(nodes []hub.NodeStatus) Report {
 		}
 		if n.Connected {
 			l.State = "up"
+		}
+		l.Packets.Lost, l.Packets.Refused = relayed[n.Node].Lost, map[string]int64{}
+		for reason, count := range relayed[n.Node].Dropped {
+			l.Packets.Refused[string(reason)] = count
 		}
 		for kind, count := range n.DialErrors {
 			l.DialErrors[string(kind)] = count

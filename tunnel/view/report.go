@@ -74,6 +74,12 @@ type Packets struct {
 	In      int64 `json:"in"`
 	Out     int64 `json:"out"`
 	Dropped int64 `json:"dropped"`
+	// Lost are, at a server, packets for the node that its link did not take:
+	// it was away, or its queue was full.
+	Lost int64 `json:"lost,omitempty"`
+	// Refused counts, at a server, what came from the node and went nowhere, by
+	// reason; see tunnel/relay.
+	Refused map[string]int64 `json:"refused,omitempty"`
 }
 
 // Find returns the link to peer.

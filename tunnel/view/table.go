@@ -67,7 +67,8 @@ func WriteLink(w io.Writer, l Link, now time.Time) error {
 	row("Reconnects", fmt.Sprint(l.Reconnects))
 	row("Streams", fmt.Sprint(l.Streams))
 	row("Bytes", fmt.Sprintf("%s in, %s out", size(l.BytesIn), size(l.BytesOut)))
-	row("Relayed packets", fmt.Sprintf("%d in, %d out, %d dropped", l.Packets.In, l.Packets.Out, l.Packets.Dropped))
+	row("Relayed packets", fmt.Sprintf("%d in, %d out, %d dropped, %d lost", l.Packets.In, l.Packets.Out, l.Packets.Dropped, l.Packets.Lost))
+	row("Refused packets", counts(l.Packets.Refused))
 	row("Failed dials", counts(l.DialErrors))
 	row("Last error", l.LastError)
 	if len(l.Lanes) > 0 {

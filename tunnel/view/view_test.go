@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/kedge-io/kedge/tunnel"
+	"github.com/kedge-io/kedge/tunnel/hub"
+	"github.com/kedge-io/kedge/tunnel/relay"
 	"github.com/kedge-io/kedge/tunnel/speed"
 )
 
@@ -24,7 +26,7 @@ func sample() Report {
 	return Report{Role: "server", Links: []Link{
 		{Peer: "edge-1", Up: true, State: "up", Since: now.Add(-time.Hour), RemoteAddr: "203.0.113.7:4711", RTT: 1234 * time.Microsecond,
 			Reconnects: 2, Streams: 3, BytesIn: 1_500_000, BytesOut: 900, Software: "v1", Features: []string{"lanes", "relay"},
-			DialErrors: map[string]int64{"dial": 2, "access": 1}, Packets: Packets{In: 7, Out: 8, Dropped: 1},
+			DialErrors: map[string]int64{"dial": 2, "access": 1}, Packets: Packets{In: 7, Out: 8, Dropped: 1, Lost: 2, Refused: map[string]int64{"foreign source": 4}},
 			Lanes: []tunnel.LaneStatus{lane(tunnel.LaneControl, 0), lane(tunnel.LaneBulk, 0), lane(tunnel.LaneBulk, 1)}},
 		{Peer: "edge-2", State: "down", Since: now.Add(-90 * time.Second), LastError: "nothing heard\nfor 5s"},
 	}}
@@ -76,7 +78,7 @@ func TestLinkIsShownWithItsLanesAndFailures(t *testing.T) {
 	if err := WriteLink(&out, link, now); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"up since 1h0m", "1 access, 2 dial", "7 in, 8 out, 1 dropped", "lanes, relay", "bulk/1", "23ms", "1.2kB"} {
+	for _, want := range []string{"up since 1h0m", "1 access, 2 dial", "7 in, 8 out, 1 dropped, 2 lost", "4 foreign source", "lanes, relay", "bulk/1", "23ms", "1.2kB"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is missing in\n%s", want, out.String())
 		}
@@ -138,5 +140,18 @@ func TestStatusOfAnUnknownPeerNamesIt(t *testing.T) {
 	var r Report
 	if w := get("/link/status?peer=edge-2"); json.Unmarshal(w.Body.Bytes(), &r) != nil || len(r.Links) != 1 || r.Links[0].Peer != "edge-2" {
 		t.Errorf("%+v", r)
+	}
+}
+
+func TestServerReportsWhatTheRelayRefused(t *testing.T) {
+	r := OfHub([]hub.NodeStatus{{Node: "edge-1", Connected: true, DialErrors: map[tunnel.Refusal]int64{tunnel.RefusedAccess: 3}}, {Node: "edge-2"}},
+		relay.Stats{Nodes: []relay.NodeStats{{Node: "edge-1", Lost: 5, Dropped: map[relay.Reason]int64{relay.ForeignSource: 7}}}})
+	one, two := r.Links[0], r.Links[1]
+	if !one.Up || one.State != "up" || one.DialErrors["access"] != 3 || one.Packets.Lost != 5 ||
+		one.Packets.Refused[string(relay.ForeignSource)] != 7 {
+		t.Errorf("got %+v", one)
+	}
+	if two.Up || two.State != "down" || two.Packets.Lost != 0 {
+		t.Errorf("got %+v", two)
 	}
 }
