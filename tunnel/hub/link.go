@@ -32,6 +32,10 @@ type link struct {
 	// capabilities are those that both ends have.
 	capabilities []string
 
+	// attaching keeps two lanes of one key in the same order here and in mux. It
+	// is taken before mu.
+	attaching sync.Mutex
+
 	mu      sync.Mutex
 	lanes   map[laneKey]*lane
 	wanting map[tunnel.Lane]bool
@@ -86,6 +90,8 @@ func (l *link) has(capability string) bool {
 
 // attach makes conn a lane of the link.
 func (l *link) attach(class tunnel.Lane, index int, conn net.Conn) error {
+	l.attaching.Lock()
+	defer l.attaching.Unlock()
 	c := &lane{Conn: l.brake.Hold(class, conn), link: l, key: laneKey{class, index}}
 	l.mu.Lock()
 	l.lanes[c.key] = c
