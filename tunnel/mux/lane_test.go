@@ -198,7 +198,7 @@ func TestRetireMovesStreamsOffTheLane(t *testing.T) {
 	if got := nearDown.wait(t); got.lane != bulk || !errors.Is(got.err, ErrRetired) {
 		t.Fatalf("lane %s ended: %v", got.lane, got.err)
 	}
-	if got := farDown.wait(t); got.lane.class != tunnel.LaneBulk {
+	if got := farDown.wait(t); got.lane.class != tunnel.LaneBulk || !errors.Is(got.err, ErrRetired) {
 		t.Fatalf("lane %s ended: %v", got.lane, got.err)
 	}
 	mustEcho(t, idle, 1<<20)

@@ -88,6 +88,9 @@ func (l *Lane) takeOwn(h header, p []byte) error {
 	case kindRetire:
 		l.retired()
 	case kindClose:
+		if l.retiring.Load() && l.peerRetired.Load() {
+			return ErrRetired // either end may see first that it is free
+		}
 		return fmt.Errorf("closed by the other end: %s", printable(p))
 	default:
 		return fmt.Errorf("%w: frame of kind %#x in the middle of a lane", ErrProtocol, byte(h.kind))
