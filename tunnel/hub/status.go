@@ -109,17 +109,14 @@ func (l *link) laneStatus(st *NodeStatus) {
 	st.Streams += stats.Streams
 	st.PacketsIn, st.PacketsOut, st.PacketsDropped = stats.PacketsIn, stats.PacketsOut, stats.PacketsDropped
 	for class, bytes := range stats.Bytes {
-		st.Bytes[class] = tunnel.Traffic{In: bytes.In, Out: bytes.Out}
+		st.Bytes[class] = bytes
 		st.BytesIn += bytes.In
 		st.BytesOut += bytes.Out
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, s := range stats.Lanes {
-		st.Lanes = append(st.Lanes, LaneStatus{
-			Class: s.Class, Index: s.Index, RTT: s.RTT, SmoothedRTT: s.SmoothedRTT, Since: s.Since,
-			Streams: s.Streams, BytesIn: s.In, BytesOut: s.Out, RemoteAddr: l.remoteLocked(s.Class, s.Index),
-		})
+		st.Lanes = append(st.Lanes, s.Status(l.remoteLocked(s.Class, s.Index)))
 		if s.Class == tunnel.LaneInteractive && s.RTT > 0 {
 			st.RTT = s.RTT
 		}

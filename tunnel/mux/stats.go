@@ -26,7 +26,16 @@ type Stats struct {
 }
 
 // Traffic is a number of bytes in each direction, with framing.
-type Traffic struct{ In, Out int64 }
+type Traffic = tunnel.Traffic
+
+// Status is the lane in the words of both ends; remote is where its connection
+// comes from or goes to.
+func (s LaneStats) Status(remote string) tunnel.LaneStatus {
+	return tunnel.LaneStatus{
+		Class: s.Class, Index: s.Index, RTT: s.RTT, SmoothedRTT: s.SmoothedRTT, Since: s.Since,
+		Streams: s.Streams, BytesIn: s.In, BytesOut: s.Out, RemoteAddr: remote,
+	}
+}
 
 // LaneStats are figures of one lane.
 type LaneStats struct {
@@ -100,14 +109,14 @@ func (l *Lane) Stats() LaneStats {
 		SmoothedRTT: time.Duration(l.pulse.smoothed.Load()),
 		Unanswered:  int(l.pulse.unanswered.Load()),
 		Since:       l.since, LastHeard: at(l.heard.Load()), LastUsed: at(used),
-		Traffic: Traffic{l.bytesIn.Load(), l.bytesOut.Load()},
+		Traffic: Traffic{In: l.bytesIn.Load(), Out: l.bytesOut.Load()},
 	}
 }
 
 // counters count bytes.
 type counters struct{ in, out atomic.Int64 }
 
-func (c *counters) read() Traffic { return Traffic{c.in.Load(), c.out.Load()} }
+func (c *counters) read() Traffic { return Traffic{In: c.in.Load(), Out: c.out.Load()} }
 
 // traffic counts by class of lane.
 type traffic [4]counters

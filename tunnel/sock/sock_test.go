@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/kedge-io/kedge/internal/testx"
 	"github.com/kedge-io/kedge/tunnel"
 )
 
@@ -73,7 +74,7 @@ func TestTuneChoosesBBROnlyForConnectionsThatLeaveTheMachine(t *testing.T) {
 		t.Errorf("a connection to loopback was changed from %s to %s", before, got)
 	}
 	if !hasBBR(t) {
-		t.Skip("this kernel has no bbr")
+		testx.Missing(t, "the congestion control bbr in this kernel")
 	}
 	Tune(away{c}, tunnel.LaneBulk, time.Second)
 	if got := congestionOf(t, c); got != congestion {

@@ -250,7 +250,7 @@ func (k *lanes) status(st *Status) {
 	st.Streams += stats.Streams
 	st.PacketsIn, st.PacketsOut, st.PacketsDropped = stats.PacketsIn, stats.PacketsOut, stats.PacketsDropped
 	for class, bytes := range stats.Bytes {
-		st.Bytes[class] = tunnel.Traffic{In: bytes.In, Out: bytes.Out}
+		st.Bytes[class] = bytes
 		st.BytesIn += bytes.In
 		st.BytesOut += bytes.Out
 	}
@@ -261,10 +261,7 @@ func (k *lanes) status(st *Status) {
 		if c := k.kept[laneKey{l.Class, l.Index}]; c != nil {
 			remote = c.RemoteAddr().String()
 		}
-		st.Lanes = append(st.Lanes, tunnel.LaneStatus{
-			Class: l.Class, Index: l.Index, RTT: l.RTT, SmoothedRTT: l.SmoothedRTT, Since: l.Since,
-			Streams: l.Streams, BytesIn: l.In, BytesOut: l.Out, RemoteAddr: remote,
-		})
+		st.Lanes = append(st.Lanes, l.Status(remote))
 		if l.Class == tunnel.LaneInteractive && l.RTT > 0 {
 			st.RTT = l.RTT
 		}
