@@ -56,13 +56,13 @@ type Uplink struct {
 	Index  int
 	// Rates are what the line carries in bits per second; 0 is not known.
 	Rates [2]bitrate.Rate
+	// Reserve is what the control class is guaranteed; 0 leaves it to the plan.
+	Reserve [2]bitrate.Rate
 }
 
-// Reserve is what the control class is guaranteed and who belongs to it besides
-// the link's control lane, DNS and NTP.
+// Reserve is who belongs to the control class besides the link's control lane,
+// DNS and NTP.
 type Reserve struct {
-	// Rates are its guarantee per uplink and direction.
-	Rates [2]bitrate.Rate
 	// Ports are ports of host processes, local or remote.
 	Ports []Port
 	// Cgroups are identities of cgroup2 folders (inode numbers) of host processes.
