@@ -1,0 +1,59 @@
+package v1alpha1
+
+// Conditions of a [BandwidthPolicy].
+const (
+	// ConditionAccepted: the spec can be followed.
+	ConditionAccepted = "Accepted"
+	// ConditionApplied: all pods on all nodes have it; Unknown while nodes have
+	// not reported this generation.
+	ConditionApplied = "Applied"
+	// ConditionConflicted: pods follow an older policy of the same rank that says
+	// differently.
+	ConditionConflicted = "Conflicted"
+)
+
+// Conditions of a [NodeBandwidth].
+const (
+	// ConditionShaping: what is in the kernel is what was planned.
+	ConditionShaping = "Shaping"
+	// ConditionGuaranteed: the uplink's rates are known and all guarantees fit.
+	ConditionGuaranteed = "Guaranteed"
+)
+
+// NodeConditionBandwidth is the condition in the status of the node itself.
+const NodeConditionBandwidth = "KedgeBandwidth"
+
+// Reasons of conditions of a policy.
+const (
+	ReasonAccepted       = "Accepted"
+	ReasonNoLimits       = "NoLimits" // it limits and guarantees nothing
+	ReasonInvalid        = "Invalid"
+	ReasonApplied        = "Applied"
+	ReasonNoPods         = "NoPods"
+	ReasonPending        = "Pending"         // nodes have yet to report this generation
+	ReasonNodesSilent    = "NodesSilent"     // nodes are not ready; they go on with what they know
+	ReasonPodsRefused    = "PodsRefused"     // see status.refusals
+	ReasonNoConflict     = "NoConflict"      //
+	ReasonOlderPolicies  = "OlderPoliciesGo" // see status.refusals
+	ReasonNodesNotShaped = "NodesNotShaped"  // nodes report that they cannot shape
+)
+
+// Reasons of refusals and of events about pods.
+const (
+	// ReasonOverPromised: the guarantees of the node's pods exceed its capacity.
+	ReasonOverPromised = "OverPromised"
+	// ReasonMinAboveMax: a guarantee exceeds the ceiling that a stronger source sets.
+	ReasonMinAboveMax = "MinAboveMax"
+	// ReasonConflict: an older policy of the same rank says differently.
+	ReasonConflict = "Conflict"
+	// ReasonInvalidValue: an annotation is no quantity, or out of range.
+	ReasonInvalidValue = "InvalidValue"
+	// ReasonUnknownKey: nobody reads this annotation.
+	ReasonUnknownKey = "UnknownKey"
+	// ReasonUnknownContainer: the pod has no such container.
+	ReasonUnknownContainer = "UnknownContainer"
+	// ReasonUplinkUnknown: no rate of the uplink is known, nothing can be promised.
+	ReasonUplinkUnknown = "UplinkUnknown"
+	// ReasonKernel: the kernel cannot do it or refused.
+	ReasonKernel = "Kernel"
+)
