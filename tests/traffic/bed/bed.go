@@ -1,0 +1,123 @@
+package bed
+
+import (
+	"cmp"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/kedge-io/kedge/internal/testx"
+	"github.com/kedge-io/kedge/tests/lab"
+	"github.com/kedge-io/kedge/tests/lab/cluster"
+	"github.com/kedge-io/kedge/tests/traffic/iperf"
+)
+
+// Ports of traffic on hosts; containers have their own, see [ControlPort].
+const (
+	hostControl = 8900
+	hostData    = 8901
+	// iperfBase is the first port of the servers of iperf3 on the far host.
+	iperfBase = 5201
+	// Iperfs is how many of them there are: each serves one client at a time.
+	Iperfs = 24
+)
+
+// Edge is a node of the cluster and its line.
+type Edge struct {
+	// Uplink is what follows the device's name in --uplink ("100M", "10M/50M"); empty lets
+	// kedge find out.
+	Uplink string
+	// Line is what the line really carries in bits per second, and Queue how long a packet
+	// waits in it at most; 0 is a plain cable.
+	Line  uint64
+	Queue time.Duration
+	// Args are added to the agent's.
+	Args []string
+}
+
+// Bed is a cluster with a far end.
+type Bed struct {
+	*cluster.Cluster
+	// Peer is the host that is no node and the far end of all traffic.
+	Peer *lab.Host
+}
+
+// Device is the uplink of every edge.
+const Device = "eth0"
+
+// Up builds the laboratory and the cluster: edge1.. in sites site1..
+func Up(t testing.TB, edges ...Edge) *Bed {
+	t.Helper()
+	testx.NeedRoot(t)
+	testx.NeedPrograms(t, "iperf3", "ldd")
+	dir := t.TempDir()
+	parts, err := build(t.Context(), dir)
+	cluster.Must(t, err)
+	archive, err := os.ReadFile(parts.archive)
+	cluster.Must(t, err)
+	topology := lab.ServerAndEdges(len(edges))
+	topology.Sites[0].Hosts = append(topology.Sites[0].Hosts, "peer")
+	b := &Bed{Cluster: cluster.New(t, topology, cluster.Options{
+		ServerArgs: []string{"--disable-agent"}, NoJoin: true, Bare: []string{"peer"},
+		BeforeStart: func(h *lab.Host) {
+			cluster.Must(t, h.WriteFile("/var/lib/kedge/agent/images/traffic.tar", archive, 0o644))
+		},
+	})}
+	b.Peer = b.Lab.Host("peer")
+	b.startPeer(t, parts.program)
+	for i, e := range edges {
+		b.join(t, i, e, parts.program)
+	}
+	b.WaitNodes(t)
+	return b
+}
+
+// startPeer starts the far ends.
+func (b *Bed) startPeer(t testing.TB, program string) {
+	t.Helper()
+	install(t, b.Peer, program)
+	for i := range Iperfs {
+		port := iperfBase + i
+		_, err := b.Peer.Start("iperf3", append([]string{iperf3}, iperf.ServerArgs(port)...)...)
+		cluster.Must(t, err)
+	}
+}
+
+// install starts traffic as a process of the host.
+func install(t testing.TB, h *lab.Host, program string) {
+	t.Helper()
+	const path = "/usr/local/bin/traffic"
+	text, err := os.ReadFile(program)
+	cluster.Must(t, err)
+	cluster.Must(t, os.WriteFile(h.OnDisk(path), text, 0o755))
+	_, err = h.Start("traffic", path, "-control", fmt.Sprint(":", hostControl), "-data", fmt.Sprint(":", hostData))
+	cluster.Must(t, err)
+}
+
+func (b *Bed) join(t testing.TB, i int, e Edge, program string) {
+	t.Helper()
+	n := b.Agents[i]
+	if e.Uplink != "" {
+		n.Args = append(n.Args, "--uplink", Device+"="+e.Uplink)
+	}
+	n.Args = append(n.Args, e.Args...)
+	b.Cluster.Join(t, n)
+	install(t, n.Host, program)
+	if e.Line > 0 {
+		site := b.Lab.Site("site" + strconv.Itoa(i+1))
+		cluster.Must(t, site.Uplink.Slow(e.Line, cmp.Or(e.Queue, 100*time.Millisecond)))
+	}
+}
+
+// Far is the data address of the far end.
+func (b *Bed) Far() string { return net.JoinHostPort(b.Peer.IP(), strconv.Itoa(hostData)) }
+
+// Write writes what was found beside the logs of the hosts.
+func (b *Bed) Write(t testing.TB, name, text string) {
+	t.Helper()
+	cluster.Must(t, os.WriteFile(filepath.Join(b.Lab.Out(), name), []byte(text), 0o644))
+}
