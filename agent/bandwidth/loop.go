@@ -1,0 +1,60 @@
+package bandwidth
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/kedge-io/kedge/internal/lifecycle"
+)
+
+const (
+	// lookAfter is how often the kernel is compared with the plan although
+	// nobody said that anything has changed.
+	lookAfter = 30 * time.Second
+	// gather is how long changes are gathered that follow a pass. One that
+	// comes alone does not wait.
+	gather = 20 * time.Millisecond
+	// retryMin is the first pause after an error, which doubles up to lookAfter.
+	retryMin = time.Second
+)
+
+// loop makes a pass at once, after each note in wake, every lookAfter, and
+// sooner after an error, until ctx ends. Looking tells the pass that nothing is
+// known to have changed.
+func loop(ctx context.Context, wake <-chan struct{}, pass func(ctx context.Context, looking bool) error) error {
+	retry, looking := retryMin, false
+	for {
+		err := pass(ctx, looking)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		ended, wait := time.Now(), lookAfter
+		if err != nil {
+			wait = retry/2 + rand.N(retry)
+			retry = min(2*retry, lookAfter)
+		} else {
+			retry = retryMin
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+		case <-wake:
+			looking = false
+		case <-timer.C:
+			looking = true
+		}
+		timer.Stop()
+		if !lifecycle.Pause(ctx, gather-time.Since(ended)) {
+			return ctx.Err()
+		}
+	}
+}
+
+// notify leaves a note in a channel of capacity one.
+func notify(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

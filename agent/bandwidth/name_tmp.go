@@ -1,0 +1,4 @@
+package bandwidth
+
+// Name is the component's name.
+const Name = "bandwidth"
