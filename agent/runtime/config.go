@@ -99,8 +99,16 @@ func (c Config) dropIns() string { return filepath.Join(c.etc(), "config.toml.d"
 
 func (c Config) certsDir() string    { return filepath.Join(c.etc(), "certs.d") }
 func (c Config) shimSockets() string { return filepath.Join(c.Layout.ContainerdState(), "s") }
-func (c Config) logFile() string     { return filepath.Join(c.Layout.Logs(), "containerd.log") }
-func (c Config) recordFile() string  { return filepath.Join(c.Layout.RunDir, "containerd.json") }
+
+// nriSocket is where containerd offers its hooks.
+func (c Config) nriSocket() string { return filepath.Join(c.Layout.ContainerdState(), "nri.sock") }
+
+// nriPlugins may hold plugins of other makers, which containerd starts itself.
+// It need not exist.
+func (c Config) nriPlugins() string { return filepath.Join(c.etc(), "nri") }
+
+func (c Config) logFile() string    { return filepath.Join(c.Layout.Logs(), "containerd.log") }
+func (c Config) recordFile() string { return filepath.Join(c.Layout.RunDir, "containerd.json") }
 
 // importedFile remembers imports. It lies in containerd's root so that it goes
 // when the images go.

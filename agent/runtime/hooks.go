@@ -2,7 +2,12 @@ package runtime
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"math/rand/v2"
+	"net"
+	"sync"
 	"time"
 
 	"github.com/kedge-io/kedge/internal/lifecycle"
@@ -15,29 +20,132 @@ const HooksName = "runtime-hooks"
 // enough for changes of the kernel, and no harm to a pod that starts.
 const ObserverPatience = time.Second
 
+const (
+	hooksBackoffMin = 100 * time.Millisecond
+	hooksBackoffMax = 5 * time.Second
+	// hooksPatience is after how long the node goes on without hooks, for
+	// instance where a drop-in of containerd's configuration has switched them
+	// off: pods run, nothing knows of them here.
+	hooksPatience = 30 * time.Second
+)
+
+var errHooksGone = errors.New("containerd closed the connection")
+
 // Hooks tells an observer about pods and containers. It is a plugin of
 // containerd's node resource interface (NRI), connected by a socket in the run
 // directory: it connects again when either side was started anew.
 type Hooks struct {
-	cfg      Config
-	observer Observer
-	log      *slog.Logger
-	report   func(error)
+	cfg       Config
+	observer  Observer
+	log       *slog.Logger
+	report    func(error)
+	processes bool
+
+	mu     sync.Mutex // one call of the observer at a time
+	synced chan struct{}
+	once   sync.Once
 }
 
 // NewHooks returns hooks that are not connected. report is told when
 // containerd does not answer, and nil when it does.
 func NewHooks(cfg Config, observer Observer, log *slog.Logger, report func(error)) *Hooks {
-	return &Hooks{cfg: cfg.WithDefaults(), observer: observer, log: log.With("component", HooksName), report: report}
+	return &Hooks{
+		cfg: cfg.WithDefaults(), observer: observer, log: log.With("component", HooksName), report: report,
+		synced: make(chan struct{}),
+	}
 }
 
+// FollowProcesses asks for [ProcessAdded] as well. It is called before the
+// component runs.
+func (h *Hooks) FollowProcesses() { h.processes = true }
+
 // Component keeps the connection. It is ready when the observer has the whole
-// state, so that what needs it (kubelet) starts no pod before.
+// state, so that what needs it (kubelet) starts no pod before, and after half a
+// minute in any case.
 func (h *Hooks) Component(needs ...string) lifecycle.Component {
 	return lifecycle.Component{Name: HooksName, Needs: needs, Run: h.run}
 }
 
-func (h *Hooks) run(ctx context.Context, _ func()) error {
+func (h *Hooks) run(ctx context.Context, ready func()) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	if h.processes {
+		wg.Go(func() { h.followProcesses(ctx) })
+	}
+	wg.Go(func() { h.stayConnected(ctx) })
+	late := time.NewTimer(hooksPatience)
+	defer late.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-h.synced:
+	case <-late.C:
+		h.log.Warn("the node goes on without hooks of containerd", "socket", h.cfg.nriSocket())
+	}
+	ready()
 	<-ctx.Done()
 	return ctx.Err()
+}
+
+// stayConnected connects again and again until ctx ends.
+func (h *Hooks) stayConnected(ctx context.Context) {
+	delay := hooksBackoffMin
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := h.connect(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		h.report(fmt.Errorf("hooks of containerd at %s: %w", h.cfg.nriSocket(), err))
+		h.log.Debug("not connected to the hooks of containerd", "error", err)
+		if time.Since(began) > stable {
+			delay = hooksBackoffMin
+		}
+		if !rest(ctx, delay/2+rand.N(delay/2+1)) {
+			return
+		}
+		delay = min(2*delay, hooksBackoffMax)
+	}
+}
+
+// connect takes one connection from its start to its end.
+func (h *Hooks) connect(ctx context.Context) error {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", h.cfg.nriSocket())
+	if err != nil {
+		return err
+	}
+	p := &plugin{tell: h.tell, all: h.synchronize}
+	return p.serve(ctx, conn)
+}
+
+func (h *Hooks) tell(ctx context.Context, e PodEvent) {
+	ctx, cancel := context.WithTimeout(ctx, ObserverPatience)
+	defer cancel()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.observer.Observe(ctx, e)
+}
+
+func (h *Hooks) synchronize(ctx context.Context, pods []PodSandbox, containers []PodContainer) {
+	ctx, cancel := context.WithTimeout(ctx, ObserverPatience)
+	defer cancel()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.observer.Synchronize(ctx, pods, containers)
+	h.report(nil)
+	h.log.Info("connected to the hooks of containerd", "pods", len(pods), "containers", len(containers))
+	h.once.Do(func() { close(h.synced) })
+}
+
+// rest returns false when ctx ended, true after d.
+func rest(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
 }

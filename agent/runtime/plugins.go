@@ -16,6 +16,7 @@ import (
 	_ "github.com/containerd/containerd/v2/plugins/leases"
 	_ "github.com/containerd/containerd/v2/plugins/metadata"
 	_ "github.com/containerd/containerd/v2/plugins/mount" // mount manager: the task manager and the differ require it
+	_ "github.com/containerd/containerd/v2/plugins/nri"   // hooks, see Hooks; the CRI plugin goes without when it is not there
 	_ "github.com/containerd/containerd/v2/plugins/sandbox"
 	_ "github.com/containerd/containerd/v2/plugins/server/grpc"
 	_ "github.com/containerd/containerd/v2/plugins/server/ttrpc" // shims publish their events here

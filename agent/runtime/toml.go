@@ -65,6 +65,14 @@ required_plugins = ["io.containerd.grpc.v1.cri"]
         Root = {{q .RuncState}}
         SystemdCgroup = {{.SystemdCgroup}}
 
+[plugins."io.containerd.nri.v1.nri"]
+  disable = false
+  socket_path = {{q .NRISocket}}
+  plugin_path = {{q .NRIPlugins}}
+  plugin_config_path = {{q .NRIConfig}}
+  plugin_registration_timeout = "5s"
+  plugin_request_timeout = "3s"
+
 [plugins."io.containerd.grpc.v1.cri"]
   disable_tcp_service = true
   stream_server_address = "127.0.0.1"
@@ -85,6 +93,7 @@ func (c Config) configText() ([]byte, error) {
 		Root, State, Imports, Socket, LogLevel, ShimSockets, TTRPC string
 		Snapshotter, SandboxImage, CertsDir, Bin, CNIConfig        string
 		Shim, Runc, RuncState, UnpackPlatform                      string
+		NRISocket, NRIPlugins, NRIConfig                           string
 		OOMScore                                                   int
 		RestrictOOMScore, SystemdCgroup                            bool
 	}{
@@ -93,7 +102,8 @@ func (c Config) configText() ([]byte, error) {
 		CertsDir: c.certsDir(), Bin: l.CurrentBin(), CNIConfig: l.CNIConfig(),
 		Shim: l.CurrentBin() + "/containerd-shim-runc-v2", Runc: l.CurrentBin() + "/runc",
 		RuncState: l.ContainerdState() + "/runc",
-		OOMScore:  oomScore, RestrictOOMScore: c.RestrictOOMScore, SystemdCgroup: c.SystemdCgroup,
+		NRISocket: c.nriSocket(), NRIPlugins: c.nriPlugins() + "/plugins", NRIConfig: c.nriPlugins() + "/conf.d",
+		OOMScore: oomScore, RestrictOOMScore: c.RestrictOOMScore, SystemdCgroup: c.SystemdCgroup,
 	}
 	if c.Debug {
 		v.LogLevel = "debug"
