@@ -100,3 +100,35 @@ type Container struct {
 	Ports  []Port
 	Limits Limits
 }
+
+// Guarantee is what the pod is to be guaranteed: its own or, where that is more,
+// what its containers are guaranteed together; never more than its ceiling.
+func (p Pod) Guarantee(d Direction) bitrate.Rate {
+	var sum bitrate.Rate
+	for _, c := range p.Containers {
+		sum += c.Limits[d].Min
+	}
+	want := max(p.Limits[d].Min, sum)
+	if limit := p.Limits[d].Max; limit > 0 {
+		want = min(want, limit)
+	}
+	return want
+}
+
+// Limited tells that the pod or one of its containers has a ceiling.
+func (p Pod) Limited(d Direction) bool {
+	for _, c := range p.Containers {
+		if c.Limits[d].Max > 0 {
+			return true
+		}
+	}
+	return p.Limits[d].Max > 0
+}
+
+// String is "egress" or "ingress".
+func (d Direction) String() string {
+	if d == Egress {
+		return "egress"
+	}
+	return "ingress"
+}

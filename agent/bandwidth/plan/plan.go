@@ -32,7 +32,8 @@ type Uplink struct {
 	Device string
 	// Index is the device's; 0 while it is not there: then only pods are shaped.
 	Index int
-	// Only tells that this is the only uplink: nobody has to ask the routes.
+	// Only tells that all is this uplink's that routes do not give to another: of
+	// several it is the first. Without it the routes are asked.
 	Only bool
 	// Trees by direction.
 	Trees [2]Tree
