@@ -40,7 +40,7 @@ LDFLAGS := -s -w \
 
 # --- building ---------------------------------------------------------------
 .DEFAULT_GOAL := build
-.PHONY: help deps generate bundle link build next lint unit namespace process cluster test lab demo bench bench-link bench-scale docs clean
+.PHONY: help deps generate codegen bundle link build next lint unit namespace process cluster test lab demo bench bench-link bench-scale docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ deps: ## install the Debian packages that are missing
 
 generate: ## write the sources that come from the module cache (git ignores them)
 	@GOARCH= go run ./scripts/gensource
+
+codegen: ## write deep copies and definitions of the custom resources from their types (git keeps them)
+	go tool -modfile=tools/codegen/go.mod controller-gen object crd paths=./api/... output:crd:dir=api/edge/v1alpha1/crd
 
 BUNDLE := build/bundle/$(GOARCH)
 PAYLOAD := agent/runtime/bundle/payload

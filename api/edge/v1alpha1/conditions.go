@@ -23,19 +23,23 @@ const (
 // NodeConditionBandwidth is the condition in the status of the node itself.
 const NodeConditionBandwidth = "KedgeBandwidth"
 
-// Reasons of conditions of a policy.
+// Reasons of the conditions of a policy.
 const (
-	ReasonAccepted       = "Accepted"
-	ReasonNoLimits       = "NoLimits" // it limits and guarantees nothing
-	ReasonInvalid        = "Invalid"
-	ReasonApplied        = "Applied"
-	ReasonNoPods         = "NoPods"
-	ReasonPending        = "Pending"         // nodes have yet to report this generation
-	ReasonNodesSilent    = "NodesSilent"     // nodes are not ready; they go on with what they know
-	ReasonPodsRefused    = "PodsRefused"     // see status.refusals
-	ReasonNoConflict     = "NoConflict"      //
-	ReasonOlderPolicies  = "OlderPoliciesGo" // see status.refusals
-	ReasonNodesNotShaped = "NodesNotShaped"  // nodes report that they cannot shape
+	ReasonAccepted = "Accepted"
+	// ReasonInvalid: the selector cannot be read.
+	ReasonInvalid = "Invalid"
+	ReasonApplied = "Applied"
+	// ReasonNoPods: no node reports a pod that the policy chooses.
+	ReasonNoPods = "NoPods"
+	// ReasonPending: nodes have yet to report this generation.
+	ReasonPending = "Pending"
+	// ReasonNodesSilent: nodes are not ready; they go on with what they know.
+	ReasonNodesSilent = "NodesSilent"
+	// ReasonPodsRefused: pods do not get all of it, see status.refusals.
+	ReasonPodsRefused = "PodsRefused"
+	ReasonNoConflict  = "NoConflict"
+	// ReasonOlderPolicy: for some pods an older policy of the same rank counts.
+	ReasonOlderPolicy = "OlderPolicy"
 )
 
 // Reasons of refusals and of events about pods.

@@ -29,19 +29,24 @@ type BandwidthPolicy struct {
 }
 
 // BandwidthPolicySpec is what is wanted.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.egress) || has(self.ingress) || has(self.priority)",message="this policy limits and guarantees nothing: give it egress, ingress or priority"
+// +kubebuilder:validation:XValidation:rule="!has(self.priority) || !has(self.containers) || size(self.containers) == 0",message="priority is that of the whole pod: put it into a policy without containers"
 type BandwidthPolicySpec struct {
 	// PodSelector chooses pods of the namespace by their labels; an empty one
 	// chooses all. Absent, the policy is the namespace's default: it gives way to
 	// every policy that has a selector.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="!has(self.matchExpressions) || self.matchExpressions.all(e, e.operator in ['In', 'NotIn', 'Exists', 'DoesNotExist'])",message="the operator of an expression is one of In, NotIn, Exists and DoesNotExist"
+	// +kubebuilder:validation:XValidation:rule="!has(self.matchExpressions) || self.matchExpressions.all(e, (has(e.values) && size(e.values) > 0) == (e.operator in ['In', 'NotIn']))",message="the operators In and NotIn need values, Exists and DoesNotExist take none"
 	PodSelector *metav1.LabelSelector `json:"podSelector,omitempty"`
 	// Containers are names of containers and init containers that each get the
 	// limits. Empty, the pod as a whole gets them.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=32
-	// +kubebuilder:validation:items:MinLength=1
-	// +kubebuilder:validation:items:MaxLength=63
+	// +kubebuilder:validation:items:MaxLength=253
+	// +kubebuilder:validation:items:XValidation:rule="!format.dns1123Label().validate(self).hasValue()",message="this is not the name of a container: use 1 to 63 of a-z, 0-9 and -, with a letter or digit at both ends"
 	Containers []string `json:"containers,omitempty"`
 	// Egress is what pods send.
 	// +optional
@@ -53,17 +58,29 @@ type BandwidthPolicySpec struct {
 	// bandwidth first: 0 to 6, higher goes first, 3 if nobody says anything. It is
 	// that of the pod; containers have none of their own.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= 0 && self <= 6",message="this is no priority: use 0 to 6, where 6 borrows first and 3 is the usual one"
 	Priority *int32 `json:"priority,omitempty"`
 }
 
 // BandwidthLimit is a guarantee and a ceiling for one direction, quantities in
 // bits per second from 1k to 1P.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.min) || has(self.max)",message="neither guarantee nor ceiling: give it min, max or both"
+// +kubebuilder:validation:XValidation:rule="!has(self.min) || !has(self.max) || !isQuantity(string(self.min)) || !isQuantity(string(self.max)) || !quantity(string(self.min)).isGreaterThan(quantity(string(self.max)))",messageExpression="'min ' + string(self.min) + ' is more than max ' + string(self.max) + ': lower the guarantee or raise the ceiling'"
 type BandwidthLimit struct {
 	// Min is guaranteed, whatever other pods do.
 	// +optional
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self)) && !quantity(string(self)).isLessThan(quantity('1k')) && !quantity(string(self)).isGreaterThan(quantity('1P'))",message="this is no bandwidth: write bits per second from 1k to 1P, for instance 10M for 10 Mbit/s"
 	Min *resource.Quantity `json:"min,omitempty"`
 	// Max is never exceeded, even if nobody else uses the line.
 	// +optional
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self)) && !quantity(string(self)).isLessThan(quantity('1k')) && !quantity(string(self)).isGreaterThan(quantity('1P'))",message="this is no bandwidth: write bits per second from 1k to 1P, for instance 10M for 10 Mbit/s"
 	Max *resource.Quantity `json:"max,omitempty"`
 }
 
