@@ -1,0 +1,199 @@
+package shape
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/kedge-io/kedge/agent/bandwidth/plan"
+)
+
+// applying is one Apply.
+type applying struct {
+	ctx     context.Context
+	log     *slog.Logger
+	conn    *conn
+	plan    plan.Plan
+	have    *kernelState
+	want    State
+	changes int
+}
+
+// run is the order that [Kernel.Apply] promises.
+func (a *applying) run(k *Kernel) error {
+	if err := a.growTrees(); err != nil {
+		return err // tables must not name classes that are not there
+	}
+	problems := []error{a.classify(k)}
+	problems = append(problems, a.removeFilters())
+	if errors.Join(problems...) == nil { // else filters or tables may still lead there
+		problems = append(problems, a.shrinkTrees(), a.removeDevices())
+	}
+	return errors.Join(problems...)
+}
+
+// send works off messages. Errors about links that are gone are none.
+func (a *applying) send(messages []message) error {
+	var problems []error
+	failed := a.conn.send(messages)
+	a.changes += len(messages) - len(failed)
+	for i, m := range messages {
+		err := failed[i]
+		if err == nil {
+			continue
+		}
+		if gone(err) || !a.have.there(m.device) {
+			a.log.Debug("link is gone", "link", m.device, "change", m.what)
+			continue
+		}
+		problems = append(problems, err)
+	}
+	return errors.Join(problems...)
+}
+
+func (a *applying) growTrees() error {
+	for _, want := range a.want.Devices {
+		have := a.have.trees[want.Name]
+		d, changes, err := ensureDevice(have.link, want.Name, aliasOf(a.plan, want.Name))
+		if err != nil {
+			return err
+		}
+		a.changes += changes
+		have.link = d
+		a.have.trees[want.Name], a.have.links[d.index] = have, d
+		if err := a.send(grow(have, want)); err != nil {
+			return fmt.Errorf("shaping on %s: %w", want.Name, err)
+		}
+	}
+	return nil
+}
+
+// classify brings tables, then filters, of each uplink.
+func (a *applying) classify(k *Kernel) error {
+	var problems []error
+	for i, u := range a.plan.Uplinks {
+		if err := a.ctx.Err(); err != nil {
+			return err
+		}
+		set, err := k.set(u.Trees[0].Device, a.attached(i))
+		if err == nil {
+			err = set.Update(u)
+		}
+		if err == nil {
+			err = a.hook(i, set)
+		}
+		if err != nil {
+			problems = append(problems, fmt.Errorf("uplink %s: %w", u.Device, err))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// attached are the programs of our filters for an uplink, each once.
+func (a *applying) attached(uplink int) []uint32 {
+	var ids []uint32
+	seen := map[uint32]bool{}
+	for _, f := range a.have.filters {
+		if f.Uplink == uplink && !seen[f.program] {
+			seen[f.program] = true
+			ids = append(ids, f.program)
+		}
+	}
+	return ids
+}
+
+// hook attaches the filters of an uplink that are missing or not right.
+func (a *applying) hook(uplink int, set Set) error {
+	var out []message
+	for _, f := range a.want.Hooks {
+		if f.Uplink != uplink {
+			continue
+		}
+		fd, id := set.Program(f.Hook)
+		to := a.have.trees[f.To].index
+		old, there := a.have.filters[f.key()]
+		if there && old.program == id && old.to == to {
+			continue
+		}
+		guest := old.guest
+		if !a.have.clsact[f.Link] {
+			out = append(out, addClsact(f.Link))
+			a.have.clsact[f.Link] = true
+		} else if !there {
+			guest = !a.ours(f.Link)
+		}
+		a.have.filters[f.key()] = filter{Filter: f, program: id, to: to, guest: guest}
+		out = append(out, setFilter(f, fd, to, guest))
+	}
+	if err := a.send(out); err != nil {
+		return fmt.Errorf("attaching filters: %w", withRemedy(err, moduleBPF))
+	}
+	return nil
+}
+
+// ours tells that a link's clsact was made for a filter of ours.
+func (a *applying) ours(link int) bool {
+	for _, f := range a.have.filters {
+		if f.Link == link && !f.guest {
+			return true
+		}
+	}
+	return false
+}
+
+// removeFilters takes away filters that are not wanted, and their clsact if it
+// was ours and is of no use to anybody.
+func (a *applying) removeFilters() error {
+	wanted := map[Filter]bool{}
+	keep := map[int]bool{}
+	for _, f := range a.want.Hooks {
+		wanted[f.key()], keep[f.Link] = true, true
+	}
+	var out []message
+	empty := map[int]bool{}
+	for key, f := range a.have.filters {
+		if wanted[key] {
+			continue
+		}
+		own := a.ours(f.Link)
+		if !keep[f.Link] && own && !a.have.shared[f.Link] {
+			if !empty[f.Link] {
+				out = append(out, removeClsact(f.Link)) // and all that is in it
+			}
+			empty[f.Link] = true
+			continue
+		}
+		out = append(out, removeFilter(f))
+	}
+	if err := a.send(out); err != nil {
+		return fmt.Errorf("removing filters: %w", err)
+	}
+	return nil
+}
+
+func (a *applying) shrinkTrees() error {
+	var out []message
+	for _, want := range a.want.Devices {
+		have := a.have.trees[want.Name]
+		for _, minor := range surplus(have, want) {
+			out = append(out, removeClass(have.link, minor))
+		}
+	}
+	if err := a.send(out); err != nil {
+		return fmt.Errorf("removing classes: %w", err)
+	}
+	return nil
+}
+
+func (a *applying) removeDevices() error {
+	var problems []error
+	for name, t := range a.have.trees {
+		if _, wanted := a.want.deviceNamed(name); wanted {
+			continue
+		}
+		a.changes++
+		problems = append(problems, removeDevice(t.link))
+	}
+	return errors.Join(problems...)
+}

@@ -1,0 +1,153 @@
+package shape
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/kedge-io/kedge/agent/bandwidth/plan"
+)
+
+// Kernel applies plans. Its methods may be called concurrently.
+type Kernel struct {
+	log        *slog.Logger
+	classifier Classifier
+
+	mu        sync.Mutex
+	abilities *Abilities
+	sets      map[string]Set // by device of the uplink's first tree
+}
+
+// Result tells what an Apply did.
+type Result struct {
+	// Changes are how many things were made, changed or removed in the kernel
+	// besides the tables of the classification; 0 if all was right.
+	Changes int
+	// Gone are links of the plan that are not there (any more).
+	Gone []int
+}
+
+// New makes a Kernel; it does nothing yet.
+func New(log *slog.Logger, classifier Classifier) *Kernel {
+	return &Kernel{log: log, classifier: classifier, sets: map[string]Set{}}
+}
+
+// Apply brings the kernel to the plan. It changes what differs and nothing else:
+// a class that changes keeps its packets. New classes come before the tables
+// that name them and these before filters; what is not wanted goes the other way
+// round. So after a crash at any point packets pass, shaped by the old plan, the
+// new one or, new pods, not yet. A [Missing] in the error says that this kernel
+// cannot shape; errors about single links do not keep it from the rest.
+func (k *Kernel) Apply(ctx context.Context, p plan.Plan) (Result, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err := k.probe(p); err != nil {
+		return Result{}, err
+	}
+	c, err := dial()
+	if err != nil {
+		return Result{}, err
+	}
+	defer c.Close()
+	have, err := c.read()
+	if err != nil {
+		return Result{}, err
+	}
+	a := &applying{ctx: ctx, log: k.log, conn: c, plan: p, have: have}
+	if k.abilities != nil {
+		a.want = Wish(p, have.facts(*k.abilities))
+	}
+	err = a.run(k)
+	return Result{Changes: a.changes, Gone: gonePods(p, have)}, err
+}
+
+// probe asks the kernel once what it can, when there is something to do.
+func (k *Kernel) probe(p plan.Plan) error {
+	if k.abilities != nil || len(p.Uplinks) == 0 {
+		return nil
+	}
+	a, err := Probe()
+	if err != nil {
+		return err
+	}
+	k.abilities = &a
+	k.log.Info("kernel asked for what it has for shaping", "queue", a.Queue, "segment", a.Segment)
+	return nil
+}
+
+func gonePods(p plan.Plan, have *kernelState) []int {
+	var gone []int
+	for _, u := range p.Uplinks {
+		for _, pod := range u.Pods {
+			if _, there := have.links[pod.Link]; !there {
+				gone = append(gone, pod.Link)
+			}
+		}
+	}
+	return gone
+}
+
+// Close gives back what talks to the tables; shaping stays in force.
+func (k *Kernel) Close() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var problems []error
+	for name, s := range k.sets {
+		problems = append(problems, s.Close())
+		delete(k.sets, name)
+	}
+	return errors.Join(problems...)
+}
+
+// Observe reads what is in the kernel now, to be compared with [Kernel.Wish].
+func (k *Kernel) Observe() (State, error) {
+	c, err := dial()
+	if err != nil {
+		return State{}, err
+	}
+	defer c.Close()
+	have, err := c.read()
+	if err != nil {
+		return State{}, err
+	}
+	return have.state(), nil
+}
+
+// Wish is the state that the plan asks for of this kernel and its present links.
+func (k *Kernel) Wish(p plan.Plan) (State, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err := k.probe(p); err != nil || k.abilities == nil {
+		return State{}, err
+	}
+	have := &kernelState{}
+	if err := have.readLinks(); err != nil {
+		return State{}, err
+	}
+	return Wish(p, have.facts(*k.abilities)), nil
+}
+
+// set returns the programs of an uplink: those in use, those that a former
+// process attached, or new ones.
+func (k *Kernel) set(device string, attached []uint32) (Set, error) {
+	if s := k.sets[device]; s != nil {
+		return s, nil
+	}
+	for _, id := range attached {
+		s, err := k.classifier.Adopt(id)
+		if err != nil {
+			k.log.Info("program of another version is replaced", "program", id, "reason", err)
+			continue
+		}
+		k.sets[device] = s
+		return s, nil
+	}
+	s, err := k.classifier.Load()
+	if err != nil {
+		return nil, fmt.Errorf("loading the programs that find a packet's class: %w", err)
+	}
+	k.sets[device] = s
+	return s, nil
+}

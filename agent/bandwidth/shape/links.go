@@ -1,0 +1,55 @@
+package shape
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// ifbQueue is how many packets an IFB may hold that the tree has let go and the
+// host has not yet taken back. Its own default of 32 stops a fast tree.
+const ifbQueue = 1000
+
+// ensureDevice makes an IFB device or sets the one that is there right.
+func ensureDevice(have link, name, alias string) (link, int, error) {
+	if have.index != 0 && have.kind == "ifb" && have.up && have.queue == ifbQueue && have.alias == alias {
+		return have, 0, nil
+	}
+	if have.index != 0 && have.kind != "ifb" {
+		return have, 0, fmt.Errorf("link %s is of kind %s and not of kedge: rename or remove it", name, have.kind)
+	}
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.TxQLen = name, ifbQueue
+	device := &netlink.Ifb{LinkAttrs: attrs}
+	if have.index == 0 {
+		if err := netlink.LinkAdd(device); err != nil && !errors.Is(err, unix.EEXIST) {
+			return have, 0, fmt.Errorf("making %s: %w", name, withRemedy(err, moduleIFB))
+		}
+	}
+	made, err := netlink.LinkByName(name)
+	if err != nil {
+		return have, 0, fmt.Errorf("looking for %s: %w", name, err)
+	}
+	err = errors.Join(netlink.LinkSetTxQLen(made, ifbQueue), netlink.LinkSetAlias(made, alias), netlink.LinkSetUp(made))
+	if err != nil {
+		return have, 0, fmt.Errorf("setting up %s: %w", name, err)
+	}
+	a := made.Attrs()
+	return link{name: name, index: a.Index, kind: made.Type(), mtu: a.MTU, up: true, alias: alias, queue: ifbQueue}, 1, nil
+}
+
+func removeDevice(d link) error {
+	err := netlink.LinkDel(&netlink.Ifb{LinkAttrs: netlink.LinkAttrs{Name: d.name, Index: d.index}})
+	if err != nil && !gone(err) {
+		return fmt.Errorf("removing %s: %w", d.name, err)
+	}
+	return nil
+}
+
+// gone tells that an error is about a link that is no longer there.
+func gone(err error) bool {
+	var missing netlink.LinkNotFoundError
+	return errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENXIO) || errors.As(err, &missing)
+}

@@ -1,0 +1,174 @@
+package shape
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+)
+
+// Prefixes of the names of our devices. Nothing else may be called so.
+const (
+	prefixOut = "kedge-out"
+	prefixIn  = "kedge-in"
+)
+
+func ours(name string) bool {
+	return strings.HasPrefix(name, prefixOut) || strings.HasPrefix(name, prefixIn)
+}
+
+// link is a device of the namespace.
+type link struct {
+	name  string
+	index int
+	kind  string
+	mtu   int
+	up    bool
+	alias string
+	queue int
+}
+
+// kernelState is what the kernel has. Filters are those of ours.
+type kernelState struct {
+	links   map[int]link
+	devices map[string]link
+	trees   map[string]tree
+	clsact  map[int]bool
+	filters map[Filter]filter
+	// shared are links where others have filters as well.
+	shared map[int]bool
+}
+
+// read lists everything with one question per kind and device. Links that
+// vanish meanwhile are left out.
+func (c *conn) read() (*kernelState, error) {
+	s := &kernelState{trees: map[string]tree{}, filters: map[Filter]filter{}, shared: map[int]bool{}}
+	if err := s.readLinks(); err != nil {
+		return nil, err
+	}
+	q, err := c.qdiscs()
+	if err != nil {
+		return nil, err
+	}
+	s.clsact = q.clsact
+	for name, d := range s.devices {
+		t := tree{link: d, ours: q.trees[d.index]}
+		if t.ours {
+			if t.classes, err = c.classes(d.index, q.leaves[d.index]); err != nil && s.there(d.index) {
+				return nil, err
+			}
+		}
+		s.trees[name] = t
+	}
+	for index := range q.clsact {
+		if err := c.readFilters(s, index); err != nil && s.there(index) {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+func (s *kernelState) readLinks() error {
+	links, err := netlink.LinkList()
+	if err != nil {
+		return fmt.Errorf("listing links: %w", err)
+	}
+	s.links, s.devices = map[int]link{}, map[string]link{}
+	for _, l := range links {
+		a := l.Attrs()
+		d := link{name: a.Name, index: a.Index, kind: l.Type(), mtu: a.MTU, up: a.RawFlags&1 != 0, alias: a.Alias, queue: a.TxQLen}
+		s.links[d.index] = d
+		if ours(d.name) {
+			s.devices[d.name] = d
+		}
+	}
+	return nil
+}
+
+// there asks again whether a link exists, after it made an error.
+func (s *kernelState) there(index int) bool {
+	_, err := netlink.LinkByIndex(index)
+	return err == nil
+}
+
+func (c *conn) readFilters(s *kernelState, index int) error {
+	filters, others, err := c.filters(index)
+	if err != nil {
+		return err
+	}
+	s.shared[index] = others
+	for _, f := range filters {
+		if to, ok := s.links[f.to]; ok {
+			f.To = to.name
+		}
+		s.filters[f.key()] = f
+	}
+	return nil
+}
+
+// key is what there can be one of.
+func (f Filter) key() Filter { return Filter{Link: f.Link, Hook: f.Hook, Uplink: f.Uplink} }
+
+// facts are those that wishes depend on.
+func (s *kernelState) facts(a Abilities) Facts {
+	f := Facts{Queue: a.Queue, Segment: a.Segment, Links: make(map[int]int, len(s.links))}
+	for index, l := range s.links {
+		f.Links[index] = l.mtu
+	}
+	return f
+}
+
+// state is the same as values.
+func (s *kernelState) state() State {
+	var all State
+	for name, t := range s.trees {
+		if !t.ours {
+			all.Devices = append(all.Devices, Device{Name: name + " (not set up)"})
+			continue
+		}
+		d := Device{Name: name}
+		for _, c := range t.classes {
+			if hasChildren(t.classes, c.Minor) {
+				c.Leaf = nil
+			}
+			d.Classes = append(d.Classes, c)
+		}
+		all.Devices = append(all.Devices, d)
+	}
+	for _, f := range s.filters {
+		all.Hooks = append(all.Hooks, f.Filter)
+	}
+	all.sort()
+	return all
+}
+
+func hasChildren(classes map[uint16]Class, minor uint16) bool {
+	for _, c := range classes {
+		if c.Parent == minor {
+			return true
+		}
+	}
+	return false
+}
+
+// children returns minors of classes with those below first.
+func bottomUp(classes map[uint16]Class) []uint16 {
+	depth := func(minor uint16) (n int) {
+		for minor != 0 && n <= len(classes) {
+			minor, n = classes[minor].Parent, n+1
+		}
+		return n
+	}
+	var all []uint16
+	for minor := range classes {
+		all = append(all, minor)
+	}
+	slices.SortFunc(all, func(a, b uint16) int {
+		if d := depth(b) - depth(a); d != 0 {
+			return d
+		}
+		return int(a) - int(b)
+	})
+	return all
+}

@@ -1,0 +1,110 @@
+package shape
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// module is a part of the kernel that may be missing.
+type module struct{ name, option, modprobe string }
+
+var (
+	moduleIFB    = module{"IFB devices", "CONFIG_IFB", "ifb numifbs=0"}
+	moduleHTB    = module{"HTB", "CONFIG_NET_SCH_HTB", "sch_htb"}
+	moduleTBF    = module{"TBF", "CONFIG_NET_SCH_TBF", "sch_tbf"}
+	moduleClsact = module{"clsact", "CONFIG_NET_SCH_INGRESS", "sch_ingress"}
+	moduleBPF    = module{"BPF filters", "CONFIG_NET_CLS_BPF and CONFIG_NET_CLS_ACT", "cls_bpf"}
+	moduleMirred = module{"redirecting", "CONFIG_NET_ACT_MIRRED", "act_mirred"}
+)
+
+// Missing is the error for something that this kernel does not have: nothing can
+// be shaped, and all else of the node works.
+type Missing struct {
+	// What it is, the Option of the kernel's configuration, and the module that
+	// has it: "modprobe MODULE".
+	What, Option, Module string
+	Err                  error
+}
+
+func (m *Missing) Error() string {
+	return fmt.Sprintf("the kernel has no %s (%s): run \"modprobe %s\", or use a kernel that is built with it: %v", m.What, m.Option, m.Module, m.Err)
+}
+
+// Unwrap is the kernel's answer.
+func (m *Missing) Unwrap() error { return m.Err }
+
+// withRemedy makes a Missing of the answers that say so.
+func withRemedy(err error, m module) error {
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOENT) {
+		return &Missing{What: m.name, Option: m.option, Module: m.modprobe, Err: err}
+	}
+	return err
+}
+
+// Abilities are what this kernel offers for leaves.
+type Abilities struct {
+	// Queue is "fq_codel" or "bfifo".
+	Queue string
+	// Segment tells that packets that were joined inside of the host can be cut.
+	// Where not, a pod with a low ceiling delays and loses more.
+	Segment bool
+}
+
+// probeDevice is there while the kernel is being asked.
+const probeDevice = prefixOut + "-probe"
+
+// Probe asks the kernel by making a device and trying. Its error is a [Missing]
+// if shaping is not possible at all.
+func Probe() (Abilities, error) {
+	c, err := dial()
+	if err != nil {
+		return Abilities{}, err
+	}
+	defer c.Close()
+	d, _, err := ensureDevice(link{}, probeDevice, "kedge probe")
+	if err != nil {
+		return Abilities{}, err
+	}
+	a, err := c.probe(d)
+	return a, errors.Join(err, removeDevice(d))
+}
+
+func (c *conn) probe(d link) (Abilities, error) {
+	root := Class{Minor: 1, Rate: 1_000_000, Ceil: 1_000_000, Quantum: 1500, Burst: 1600, Cburst: 1600}
+	needed := []struct {
+		module
+		message
+	}{
+		{moduleHTB, addTree(d)},
+		{moduleHTB, setClass(d, root)},
+		{moduleClsact, addClsact(d.index)},
+	}
+	for _, n := range needed {
+		if err := c.one(n.message); err != nil {
+			return Abilities{}, withRemedy(err, n.module)
+		}
+	}
+	a := Abilities{Queue: "bfifo"}
+	root.Leaf = &Leaf{Kind: "fq_codel", Limit: 10_000}
+	if c.all(setLeaf(d, root)) == nil {
+		a.Queue = "fq_codel"
+	}
+	root.Leaf = &Leaf{Kind: "bfifo", Segmented: true, Limit: 10_000, Largest: ethernetMTU + frame}
+	a.Segment = c.all(setLeaf(d, root)) == nil
+	return a, nil
+}
+
+// one sends a message alone.
+func (c *conn) one(m message) error { return c.send([]message{m})[0] }
+
+// all sends messages in order; the error is all of theirs.
+func (c *conn) all(messages []message) error {
+	var problems []error
+	failed := c.send(messages)
+	for i := range messages {
+		problems = append(problems, failed[i])
+	}
+	return errors.Join(problems...)
+}

@@ -1,0 +1,155 @@
+//go:build namespace
+
+package shape
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/kedge-io/kedge/agent/bandwidth/model"
+	"github.com/kedge-io/kedge/agent/bandwidth/plan"
+	"github.com/kedge-io/kedge/internal/bitrate"
+	"github.com/kedge-io/kedge/tests/nethost"
+)
+
+// node is a host with an uplink to another machine and pods, as namespaces.
+type node struct {
+	*nethost.Host
+	t       testing.TB
+	outside *nethost.Host
+	pods    []*nethost.Host
+	kernel  *Kernel
+	uplink  int
+}
+
+func newNode(t testing.TB, pods int) *node {
+	t.Helper()
+	n := &node{Host: nethost.New(t), t: t, outside: nethost.New(t)}
+	n.kernel = New(slog.New(slog.DiscardHandler), &byLink{})
+	t.Cleanup(func() { _ = n.kernel.Close() })
+	nethost.Cable(n.outside, "wire", n.Host, "eth0")
+	n.outside.Run("ip addr add 192.0.2.254/24 dev wire; ip route add 10.42.0.0/16 via 192.0.2.1")
+	n.Run("ip addr add 192.0.2.1/24 dev eth0; echo 1 > /proc/sys/net/ipv4/ip_forward")
+	n.uplink = n.index("eth0")
+	for i := range pods {
+		pod := nethost.New(t)
+		veth := fmt.Sprintf("veth%d", i)
+		nethost.Cable(n.Host, veth, pod, "eth0")
+		n.Run(fmt.Sprintf("ip addr add 10.42.%d.1/24 dev %s", i, veth))
+		pod.Run(fmt.Sprintf("ip addr add 10.42.%d.2/24 dev eth0; ip route add default via 10.42.%d.1", i, i))
+		n.pods = append(n.pods, pod)
+	}
+	return n
+}
+
+func (n *node) index(name string) int {
+	n.t.Helper()
+	var index int
+	n.Do(func() {
+		l, err := netlink.LinkByName(name)
+		if err != nil {
+			n.t.Errorf("%s: %v", name, err)
+			return
+		}
+		index = l.Attrs().Index
+	})
+	return index
+}
+
+func (n *node) apply(p plan.Plan) Result {
+	n.t.Helper()
+	var r Result
+	var err error
+	n.Do(func() { r, err = n.kernel.Apply(context.Background(), p) })
+	if err != nil {
+		n.t.Fatalf("apply: %v", err)
+	}
+	return r
+}
+
+func (n *node) observe() string {
+	n.t.Helper()
+	var s State
+	var err error
+	n.Do(func() { s, err = n.kernel.Observe() })
+	if err != nil {
+		n.t.Fatalf("observe: %v", err)
+	}
+	return s.String()
+}
+
+// wants fails if the kernel is not what the plan asks for.
+func (n *node) wants(p plan.Plan) {
+	n.t.Helper()
+	var s State
+	var err error
+	n.Do(func() { s, err = n.kernel.Wish(p) })
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	if have, want := n.observe(), s.String(); have != want {
+		n.t.Fatalf("the kernel has\n%s\nwanted is\n%s", have, want)
+	}
+}
+
+// podMinor is the class of a pod of these tests.
+func podMinor(i int) uint16 { return plan.MinorFirst + uint16(i)*16 }
+
+// limits is a plan with one leaf for each pod and ceiling.
+func (n *node) limits(uplink bitrate.Rate, ceilings ...bitrate.Rate) plan.Plan {
+	u := plan.Uplink{Device: "eth0", Index: n.uplink, Only: true}
+	for d, device := range []string{"kedge-out0", "kedge-in0"} {
+		t := plan.Tree{Device: device, Classes: []plan.Class{
+			class(plan.MinorRoot, 0, uplink, uplink),
+			class(plan.MinorControl, plan.MinorRoot, uplink/20, uplink),
+			class(plan.MinorHost, plan.MinorRoot, uplink/100, uplink),
+		}}
+		for i, ceil := range ceilings {
+			t.Classes = append(t.Classes, class(podMinor(i), plan.MinorRoot, min(ceil, bitrate.Mbit/8), ceil))
+		}
+		u.Trees[d] = t
+	}
+	u.Trees[0].Classes[0].Queue, u.Trees[1].Classes[0].Queue = 0, 0
+	for i := range ceilings {
+		minor := podMinor(i)
+		u.Pods = append(u.Pods, plan.PodEntry{
+			Pod: uint32(i + 1), Link: n.index(fmt.Sprintf("veth%d", i)),
+			Target: plan.Target{Class: [2]uint16{minor, minor}},
+		})
+	}
+	return plan.Plan{Uplinks: []plan.Uplink{u}}
+}
+
+func class(minor, parent uint16, rate, ceil bitrate.Rate) plan.Class {
+	return plan.Class{
+		Minor: minor, Parent: parent, Rate: rate, Ceil: ceil, Priority: 4, Quantum: 1514,
+		Burst: burst(rate), Cburst: burst(ceil), Queue: max(uint32(ceil/8/50), 6*1514),
+	}
+}
+
+func burst(r bitrate.Rate) uint32 { return max(uint32(r/8/100), 3200) }
+
+func TestKernelIsWhatThePlanSays(t *testing.T) {
+	n := newNode(t, 2)
+	p := n.limits(bitrate.Gbit, 10*bitrate.Mbit, 100*bitrate.Gbit)
+	n.apply(p)
+	n.wants(p)
+	if r := n.apply(p); r.Changes != 0 {
+		t.Errorf("the second time made %d changes", r.Changes)
+	}
+	t.Logf("\n%s%s", n.observe(), n.Run("tc -s qdisc show; tc -s filter show dev veth0 ingress; tc class show dev kedge-out0; ip -d link show kedge-out0"))
+	n.Do(func() {
+		if err := Remove(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	if left := n.observe() + n.Run("tc qdisc show | grep -v noqueue || true"); left != "" {
+		t.Errorf("left: %s", left)
+	}
+}
+
+var _ = model.Egress
