@@ -369,7 +369,7 @@ func TestDisableNamesWhatIsKnown(t *testing.T) {
 		Dir: "/m", ClusterDNS: netip.MustParseAddr("10.43.0.10"), Log: slog.New(slog.DiscardHandler),
 		Client: func() (*rest.Config, error) { return nil, nil },
 	}
-	for name, says := range map[string]string{"coredns": "", "traefik": "use one of coredns, metrics-server", "rbac": "no node works without it"} {
+	for name, says := range map[string]string{"coredns": "", "traefik": "use one of " + strings.Join(Packaged(), ", "), "rbac": "no node works without it"} {
 		c := base
 		c.Disable = []string{name}
 		err := c.Validate()

@@ -48,6 +48,8 @@ type values struct {
 	KubeletClient    string
 	AgentUserPrefix  string
 	ServiceProxyName string
+	// Directions are those in which a pod may have a guarantee.
+	Directions []string
 }
 
 // packagedFile is where the manifest NAME is put below the folder.
@@ -93,6 +95,6 @@ func render(name string, v values) ([]byte, error) {
 func defaultValues(dns netip.Addr) values {
 	return values{
 		ClusterDNS: dns, AgentGroup: pki.AgentGroup, AgentUserPrefix: pki.AgentClient("", wire.Pin{}).CommonName,
-		KubeletClient: "system:kube-apiserver", ServiceProxyName: "kedge",
+		KubeletClient: "system:kube-apiserver", ServiceProxyName: "kedge", Directions: []string{"egress", "ingress"},
 	}
 }
