@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"path/filepath"
 	"strconv"
 	"syscall"
 	"time"
@@ -151,6 +152,7 @@ func (s *Server) Components() []lifecycle.Component {
 		Dial:                  kube.Dial{Kubelet: s.hub.DialKubelet, Cluster: s.egress.Cluster, ControlPlane: s.egress.ControlPlane},
 		Informers:             s.watch,
 		APIs:                  s.installAPIs,
+		SchedulerFile:         filepath.Join(s.cfg.Layout.RunDir, "scheduler.yaml"),
 		ControllersBuilt:      func() { close(s.built) },
 		APIServerArgs:         s.cfg.APIServerArgs,
 		ControllerManagerArgs: s.cfg.ControllerManagerArgs,

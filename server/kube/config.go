@@ -54,6 +54,10 @@ type Config struct {
 	// there is an APIService for it that names no service.
 	APIs func(*genericapiserver.GenericAPIServer) error
 
+	// SchedulerFile is where the scheduler's configuration is written to, which
+	// upstream's set-up takes from a file only. A person's --config goes before.
+	SchedulerFile string
+
 	// ControllersBuilt is called once when every controller has been built and
 	// before any runs.
 	ControllersBuilt func()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/kedge-io/kedge/internal/kubeglobals"
 	"github.com/kedge-io/kedge/internal/lifecycle"
+	"github.com/kedge-io/kedge/server/kube/shortage"
 )
 
 // newScheduler returns the scheduler, ready when its caches are filled.
@@ -27,7 +28,10 @@ func newScheduler(cfg Config) lifecycle.Component {
 			if err := kubeglobals.Parse(fs, args, "--kube-scheduler-arg"); err != nil {
 				return err
 			}
-			complete, sched, err := app.Setup(ctx, opts)
+			if err := configureScheduler(cfg, opts); err != nil {
+				return err
+			}
+			complete, sched, err := app.Setup(ctx, opts, app.WithPlugin(shortage.Name, shortage.New))
 			if err != nil {
 				return fmt.Errorf("set up the scheduler: %w", err)
 			}
