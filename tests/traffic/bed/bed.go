@@ -35,8 +35,12 @@ type Edge struct {
 	// waits in it at most; 0 is a plain cable.
 	Line  uint64
 	Queue time.Duration
+	// Delay of the line in each direction.
+	Delay time.Duration
 	// Args are added to the agent's.
 	Args []string
+	// Bare leaves the host without kedge, and without traffic.
+	Bare bool
 }
 
 // Bed is a cluster with a far end.
@@ -44,6 +48,8 @@ type Bed struct {
 	*cluster.Cluster
 	// Peer is the host that is no node and the far end of all traffic.
 	Peer *lab.Host
+	// Program is tests/traffic, built.
+	Program string
 }
 
 // Device is the uplink of every edge.
@@ -59,18 +65,23 @@ func Up(t testing.TB, edges ...Edge) *Bed {
 	cluster.Must(t, err)
 	archive, err := os.ReadFile(parts.archive)
 	cluster.Must(t, err)
-	topology := lab.ServerAndEdges(len(edges))
-	topology.Sites[0].Hosts = append(topology.Sites[0].Hosts, "peer")
+	topology, bare := topology(edges)
 	b := &Bed{Cluster: cluster.New(t, topology, cluster.Options{
-		ServerArgs: []string{"--disable-agent"}, NoJoin: true, Bare: []string{"peer"},
+		ServerArgs: []string{"--disable-agent"}, NoJoin: true, Bare: bare,
 		BeforeStart: func(h *lab.Host) {
 			cluster.Must(t, h.WriteFile("/var/lib/kedge/agent/images/traffic.tar", archive, 0o644))
 		},
 	})}
-	b.Peer = b.Lab.Host("peer")
+	b.Peer, b.Program = b.Lab.Host("peer"), parts.program
 	b.startPeer(t, parts.program)
 	for i, e := range edges {
-		b.join(t, i, e, parts.program)
+		if !e.Bare {
+			b.join(t, hostName(i), e, parts.program)
+		}
+		if e.Line > 0 {
+			site := b.Lab.Site("site" + strconv.Itoa(i+1))
+			cluster.Must(t, site.Uplink.Slow(e.Line, cmp.Or(e.Queue, 100*time.Millisecond)))
+		}
 	}
 	b.WaitNodes(t)
 	return b
@@ -98,19 +109,31 @@ func install(t testing.TB, h *lab.Host, program string) {
 	cluster.Must(t, err)
 }
 
-func (b *Bed) join(t testing.TB, i int, e Edge, program string) {
+func hostName(i int) string { return "edge" + strconv.Itoa(i+1) }
+
+// topology is the laboratory for the edges, and which hosts run no kedge.
+func topology(edges []Edge) (t lab.Topology, bare []string) {
+	t = lab.ServerAndEdges(len(edges))
+	t.Sites[0].Hosts = append(t.Sites[0].Hosts, "peer")
+	bare = []string{"peer"}
+	for i, e := range edges {
+		t.Sites[i+1].Delay = e.Delay
+		if e.Bare {
+			bare = append(bare, hostName(i))
+		}
+	}
+	return t, bare
+}
+
+func (b *Bed) join(t testing.TB, name string, e Edge, program string) {
 	t.Helper()
-	n := b.Agents[i]
+	n := b.Node(name)
 	if e.Uplink != "" {
 		n.Args = append(n.Args, "--uplink", Device+"="+e.Uplink)
 	}
 	n.Args = append(n.Args, e.Args...)
 	b.Cluster.Join(t, n)
 	install(t, n.Host, program)
-	if e.Line > 0 {
-		site := b.Lab.Site("site" + strconv.Itoa(i+1))
-		cluster.Must(t, site.Uplink.Slow(e.Line, cmp.Or(e.Queue, 100*time.Millisecond)))
-	}
 }
 
 // Far is the data address of the far end.
