@@ -27,9 +27,10 @@ func (h Hook) String() string {
 type Classifier interface {
 	// Load makes programs with empty tables.
 	Load() (Set, error)
-	// Adopt finds the tables of a program that is attached; its error means that
-	// the program is not one of this version, and new ones are loaded.
-	Adopt(programID uint32) (Set, error)
+	// Adopt finds the tables of programs that are attached to filters of one
+	// uplink, by the kernel's numbers. Its error means that they are not of this
+	// version, and new ones are loaded.
+	Adopt(programs []uint32) (Set, error)
 }
 
 // Set are the programs of one uplink with the tables that they share. A program

@@ -135,14 +135,13 @@ func (k *Kernel) set(device string, attached []uint32) (Set, error) {
 	if s := k.sets[device]; s != nil {
 		return s, nil
 	}
-	for _, id := range attached {
-		s, err := k.classifier.Adopt(id)
-		if err != nil {
-			k.log.Info("program of another version is replaced", "program", id, "reason", err)
-			continue
+	if len(attached) > 0 {
+		s, err := k.classifier.Adopt(attached)
+		if err == nil {
+			k.sets[device] = s
+			return s, nil
 		}
-		k.sets[device] = s
-		return s, nil
+		k.log.Info("programs of another version are replaced", "programs", attached, "reason", err)
 	}
 	s, err := k.classifier.Load()
 	if err != nil {

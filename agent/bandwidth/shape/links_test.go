@@ -4,7 +4,6 @@ package shape
 
 import (
 	"errors"
-	"testing"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -65,7 +64,7 @@ func linkProgram(table int) asm.Instructions {
 	}
 }
 
-func (b *byLink) Adopt(uint32) (Set, error) { return nil, errors.New("always a new one") }
+func (b *byLink) Adopt([]uint32) (Set, error) { return nil, errors.New("always a new one") }
 
 func (s *linkSet) direction(h Hook) model.Direction {
 	if h == PodEgress || h == HostEgress {
@@ -102,5 +101,3 @@ func (s *linkSet) Close() error {
 	}
 	return nil
 }
-
-var _ testing.TB

@@ -10,7 +10,6 @@ import (
 
 	"github.com/vishvananda/netlink"
 
-	"github.com/kedge-io/kedge/agent/bandwidth/model"
 	"github.com/kedge-io/kedge/agent/bandwidth/plan"
 	"github.com/kedge-io/kedge/internal/bitrate"
 	"github.com/kedge-io/kedge/tests/nethost"
@@ -151,5 +150,3 @@ func TestKernelIsWhatThePlanSays(t *testing.T) {
 		t.Errorf("left: %s", left)
 	}
 }
-
-var _ = model.Egress
