@@ -1,0 +1,133 @@
+package classify
+
+import "github.com/cilium/ebpf/asm"
+
+// deepest is the level of the deepest cgroup above which known ones are looked
+// for; the root is 0. Containers are at 4, in nested nodes a few below.
+const deepest = 16
+
+// walk leaves in R0 the entry of the most specific known cgroup of a socket, or
+// 0. own and ancestor are the helpers for what is in the register of.
+func (c *code) walk(of asm.Register, own, ancestor asm.BuiltinFunc) {
+	found, none := c.unique("found"), c.unique("none")
+	look := func(missing string) {
+		c.add(asm.JEq.Imm(asm.R0, 0, missing), asm.StoreMem(asm.R10, stackKey, asm.R0, asm.DWord))
+		c.lookup(mapCgroups)
+		c.add(asm.JNE.Imm(asm.R0, 0, found))
+	}
+	c.add(asm.Mov.Reg(asm.R1, of), own.Call())
+	look(none)
+	for level := int32(deepest); level > 0; level-- {
+		c.add(asm.Mov.Reg(asm.R1, of), asm.Mov.Imm(asm.R2, level), ancestor.Call())
+		next := c.unique("next")
+		look(next)
+		c.label(next)
+	}
+	c.label(none)
+	c.add(asm.Mov.Imm(asm.R0, 0))
+	c.label(found)
+}
+
+// walkSender is walk for the sender. If the kernel has sockets remember, the
+// sender's learns what was found: there is no helper for the cgroup of a
+// receiver. keep is a register that is free.
+func (c *code) walkSender(keep asm.Register, a Abilities) {
+	c.walk(regContext, asm.FnSkbCgroupId, asm.FnSkbAncestorCgroupId)
+	if !a.Receivers {
+		return
+	}
+	done := c.unique("done")
+	c.add(
+		asm.JEq.Imm(asm.R0, 0, done),
+		asm.Mov.Reg(keep, asm.R0),
+		asm.LoadMem(asm.R1, regContext, skbSocket, asm.DWord),
+		asm.JEq.Imm(asm.R1, 0, done),
+		asm.FnSkFullsock.Call(),
+	)
+	known := c.unique("known")
+	c.add(asm.JEq.Imm(asm.R0, 0, known), asm.Mov.Reg(asm.R2, asm.R0))
+	c.memory(createStorage)
+	c.add(
+		asm.JEq.Imm(asm.R0, 0, known),
+		asm.LoadMem(asm.R1, asm.R10, stackKey, asm.DWord),
+		asm.LoadMem(asm.R2, asm.R0, 0, asm.DWord),
+		asm.JEq.Reg(asm.R1, asm.R2, known),
+		asm.StoreMem(asm.R0, 0, asm.R1, asm.DWord),
+	)
+	c.label(known)
+	c.add(asm.Mov.Reg(asm.R0, keep))
+	c.label(done)
+}
+
+// createStorage is BPF_SK_STORAGE_GET_F_CREATE.
+const createStorage = 1
+
+// memory leaves in R0 what the socket in R2 remembers.
+func (c *code) memory(flags int32) {
+	c.add(
+		asm.LoadMapPtr(asm.R1, 0).WithReference(mapSockets),
+		asm.Mov.Imm(asm.R3, 0),
+		asm.Mov.Imm(asm.R4, flags),
+		asm.FnSkStorageGet.Call(),
+	)
+}
+
+// recall leaves in R0 the entry of the cgroup that regSocket remembers, or 0.
+func (c *code) recall() {
+	forgot := c.unique("forgot")
+	c.add(asm.Mov.Reg(asm.R2, regSocket))
+	c.memory(0)
+	c.add(
+		asm.JEq.Imm(asm.R0, 0, forgot),
+		asm.LoadMem(asm.R1, asm.R0, 0, asm.DWord),
+		asm.StoreMem(asm.R10, stackKey, asm.R1, asm.DWord),
+	)
+	c.lookup(mapCgroups)
+	c.label(forgot)
+}
+
+// receiver looks for the socket that will get the packet, in the namespace
+// whose id is in regTarget, and keeps it in regSocket: whoever comes behind must
+// release it. Without one it goes to none, and where nobody knows the ports
+// either.
+func (c *code) receiver(none string, six bool) {
+	c.add(
+		asm.LoadMem(asm.R1, asm.R10, stackProto, asm.Word),
+		asm.JEq.Imm(asm.R1, 0, none),
+	)
+	if six {
+		c.add(asm.LoadMem(asm.R2, asm.R10, stackFamily, asm.Word), asm.JEq.Imm(asm.R2, 6, "receiver6"))
+	}
+	c.receiverOf(tuple4Size, "4")
+	if six {
+		c.jump("receiver")
+		c.label("receiver6")
+		c.receiverOf(tuple6Size, "6")
+	}
+	c.label("receiver")
+	c.add(asm.JEq.Imm(asm.R0, 0, none), asm.Mov.Reg(regSocket, asm.R0))
+}
+
+// receiverOf expects the protocol in R1.
+func (c *code) receiverOf(size int32, version string) {
+	look := func(by asm.BuiltinFunc) {
+		c.add(
+			asm.Mov.Reg(asm.R1, regContext),
+			asm.Mov.Reg(asm.R2, asm.R10),
+			asm.Add.Imm(asm.R2, stackTuple),
+			asm.Mov.Imm(asm.R3, size),
+			asm.Mov.Reg(asm.R4, regTarget),
+			asm.Mov.Imm(asm.R5, 0),
+			by.Call(),
+		)
+	}
+	c.add(asm.JEq.Imm(asm.R1, protocolUDP, "udp"+version))
+	look(asm.FnSkLookupTcp)
+	c.jump("looked" + version)
+	c.label("udp" + version)
+	look(asm.FnSkLookupUdp)
+	c.label("looked" + version)
+}
+
+// release gives the receiver back. R0 to R5 are lost.
+func (c *code) release() { c.add(asm.Mov.Reg(asm.R1, regSocket), asm.FnSkRelease.Call()) }

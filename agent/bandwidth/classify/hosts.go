@@ -1,0 +1,143 @@
+package classify
+
+import (
+	"encoding/binary"
+
+	"github.com/cilium/ebpf/asm"
+	"golang.org/x/sys/unix"
+
+	"github.com/kedge-io/kedge/agent/bandwidth/model"
+)
+
+const protocolUDP = unix.IPPROTO_UDP
+
+var nativeLittle = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
+
+// Offsets in settings and the lengths of their parts.
+const (
+	settingsIndex   = 4
+	settingsHost    = 8
+	settingsControl = 16
+)
+
+// Priorities of sockets (socket(7), SO_PRIORITY) that mean something at the
+// uplink. Above 6 they need CAP_NET_ADMIN or CAP_NET_RAW, which is why known
+// containers are looked for first.
+const (
+	priorityControl = 7 // TC_PRIO_CONTROL
+	// priorityRelay is the link's relay lane: packets of pods, which have
+	// passed the tree at their pod's link.
+	priorityRelay = 8
+)
+
+// hostProgram classifies at the uplink what programs in the host's network send
+// and receive. What has no socket here is forwarded for a pod and has been or
+// will be classified at the pod's link. For the rest, in this order:
+//
+//  1. a container without a network of its own, by cgroup or declared port;
+//  2. a cgroup of the reserve: control;
+//  3. the socket's priority: control, or the relay lane, which passes by;
+//  4. a port of the reserve, DNS, NTP or DHCP: control;
+//  5. else the class of the host.
+func hostProgram(dir model.Direction, a Abilities) asm.Instructions {
+	c, s := &code{}, sides[dir]
+	c.begin(a)
+	c.readSettings()
+	c.add(asm.Mov.Reg(regEntry, asm.R0))
+	if dir == model.Egress {
+		c.hostSender(a)
+	} else {
+		c.hostReceiver(s, a)
+	}
+	c.byKnownCgroup(dir)
+	c.label("ports")
+	c.add(asm.LoadMem(asm.R1, regEntry, 0, asm.Word), asm.And.Imm(asm.R1, hostPorts), asm.JEq.Imm(asm.R1, 0, "priority"))
+	c.add(asm.Mov.Imm(asm.R1, 0))
+	c.byPort(s, "priority")
+	c.add(asm.LoadMem(regTarget, asm.R0, int16(4*dir), asm.Word), asm.Ja.Label("aim"))
+	c.label("priority")
+	c.add(asm.JEq.Imm(regSocket, priorityRelay, "pass"), asm.JEq.Imm(regSocket, priorityControl, "control"))
+	c.reserved(s.remotePort, reserveRemote)
+	c.reserved(s.localPort, reserveLocal)
+	c.label("host")
+	c.add(asm.LoadMem(regTarget, regEntry, settingsHost+int16(4*dir), asm.Word), asm.Ja.Label("aim"))
+	c.label("control")
+	c.add(asm.LoadMem(regTarget, regEntry, settingsControl+int16(4*dir), asm.Word))
+	c.label("aim")
+	c.add(asm.And.Imm(regTarget, 0xffff), asm.JEq.Imm(regTarget, 0, "pass"))
+	c.end()
+	return c.Instructions
+}
+
+// hostSender leaves the priority of the sender's socket in regSocket and the
+// entry of its cgroup in R0. SYN-ACKs have that of the listener.
+func (c *code) hostSender(a Abilities) {
+	c.add(
+		asm.LoadMem(asm.R1, regContext, skbSocket, asm.DWord),
+		asm.JEq.Imm(asm.R1, 0, "pass"),
+		asm.FnSkFullsock.Call(),
+		asm.Mov.Imm(regSocket, 0),
+		asm.JEq.Imm(asm.R0, 0, "sender"),
+		asm.LoadMem(regSocket, asm.R0, sockPriority, asm.Word),
+	)
+	c.label("sender")
+	c.parse("parsed", true)
+	c.add(asm.Mov.Imm(asm.R0, 0))
+	if a.Senders {
+		c.walkSender(regTarget, a)
+	}
+}
+
+// hostReceiver does the same for the receiver's socket. Without one the packet
+// passes by; one that is not understood is the host's.
+func (c *code) hostReceiver(s side, a Abilities) {
+	c.parse("pass", true)
+	c.add(asm.LoadMem(asm.R1, asm.R10, stackFamily, asm.Word), asm.JEq.Imm(asm.R1, 0, "host"), asm.JNE.Imm(asm.R1, 4, "foreign"))
+	c.inLocal(s.localAddr)
+	c.add(asm.JNE.Imm(asm.R0, 0, "pass")) // for a pod
+	c.label("foreign")
+	c.add(asm.LoadMem(asm.R1, asm.R10, stackProto, asm.Word), asm.JEq.Imm(asm.R1, 0, "host"))
+	c.add(asm.Mov.Imm(regTarget, -1)) // BPF_F_CURRENT_NETNS
+	c.receiver("pass", true)
+	c.add(asm.Mov.Imm(asm.R0, 0))
+	if a.Receivers {
+		c.recall()
+	}
+	c.add(
+		asm.Mov.Reg(regTarget, asm.R0),
+		asm.Mov.Reg(asm.R1, regSocket),
+		asm.LoadMem(regSocket, asm.R1, sockPriority, asm.Word),
+		asm.FnSkRelease.Call(),
+		asm.Mov.Reg(asm.R0, regTarget),
+	)
+}
+
+// byKnownCgroup decides by the entry in R0 or falls through. A container that
+// belongs to a pod with a link of its own does not count here.
+func (c *code) byKnownCgroup(dir model.Direction) {
+	c.add(
+		asm.JEq.Imm(asm.R0, 0, "ports"),
+		asm.LoadMem(asm.R1, asm.R0, cgroupKind, asm.Word),
+		asm.JEq.Imm(asm.R1, ofReserve, "control"),
+		asm.LoadMem(asm.R1, asm.R0, atPod, asm.Word),
+		asm.JNE.Imm(asm.R1, 0, "ports"),
+		asm.LoadMem(regTarget, asm.R0, cgroupAims+int16(4*dir), asm.Word),
+		asm.Ja.Label("aim"),
+	)
+}
+
+// reserved goes to control if the port at this place of the tuple is a reserved
+// one for this end, and to host if there are no ports.
+func (c *code) reserved(at int16, end int32) {
+	no := c.unique("free")
+	c.portNumber(at, "host")
+	c.add(asm.StoreMem(asm.R10, stackKey, asm.R1, asm.Word))
+	c.lookup(mapReserve)
+	c.add(
+		asm.JEq.Imm(asm.R0, 0, no),
+		asm.LoadMem(asm.R1, asm.R0, 0, asm.Word),
+		asm.And.Imm(asm.R1, end),
+		asm.JNE.Imm(asm.R1, 0, "control"),
+	)
+	c.label(no)
+}
