@@ -13,6 +13,7 @@ import (
 	"strings"
 	"text/template"
 
+	"github.com/kedge-io/kedge/api/edge/v1alpha1/crd"
 	"github.com/kedge-io/kedge/internal/fsx"
 	"github.com/kedge-io/kedge/internal/pki"
 	"github.com/kedge-io/kedge/internal/wire"
@@ -50,6 +51,8 @@ type values struct {
 	ServiceProxyName string
 	// Directions are those in which a pod may have a guarantee.
 	Directions []string
+	// BandwidthDefinitions are YAML documents.
+	BandwidthDefinitions string
 }
 
 // packagedFile is where the manifest NAME is put below the folder.
@@ -96,5 +99,6 @@ func defaultValues(dns netip.Addr) values {
 	return values{
 		ClusterDNS: dns, AgentGroup: pki.AgentGroup, AgentUserPrefix: pki.AgentClient("", wire.Pin{}).CommonName,
 		KubeletClient: "system:kube-apiserver", ServiceProxyName: "kedge", Directions: []string{"egress", "ingress"},
+		BandwidthDefinitions: crd.Bandwidth(),
 	}
 }
