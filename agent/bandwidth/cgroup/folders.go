@@ -3,8 +3,13 @@ package cgroup
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"path"
 	"path/filepath"
+	"sync"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/kedge-io/kedge/internal/paths"
 )
@@ -14,30 +19,25 @@ type Config struct {
 	// Root is kubelet's cgroup root, a path inside each hierarchy. Empty means
 	// "/".
 	Root string
-	// Name is the folder below Root in which containers are mirrored. It
-	// differs between nodes that share a host.
+	// Name is the folder below Root in which containers are mirrored. Root and
+	// Name together differ between nodes that share a host.
 	Name string
-	// MountPoint is where cgroup2 is mounted where the host has it nowhere.
-	MountPoint string
 }
 
 // NewConfig returns the places of the node with that layout.
 func NewConfig(layout paths.Layout, cgroupRoot string) Config {
-	return Config{
-		Root:       cgroupRoot,
-		Name:       filepath.Base(layout.RunDir),
-		MountPoint: filepath.Join(layout.RunDir, "cgroup2"),
-	}
+	return Config{Root: cgroupRoot, Name: filepath.Base(layout.RunDir)}
 }
 
-// Container is what is known of a container.
+// parent is the folder of all mirrored containers, inside the hierarchy.
+func (c Config) parent() string { return path.Join("/", c.Root, c.Name) }
+
+// Container is what is known of a container that runs or is about to.
 type Container struct {
 	// ID is the runtime's.
 	ID string
-	// Pid is its first process; 0 for none.
+	// Pid is its first process.
 	Pid int
-	// Path is the runtime specification's cgroupsPath, in either form.
-	Path string
 }
 
 // Folders finds or makes the folders of containers. Its methods may be called
@@ -45,36 +45,79 @@ type Container struct {
 type Folders struct {
 	cfg Config
 	log *slog.Logger
+
+	mu sync.Mutex
+	h  *hierarchy
 }
 
 // New returns folders without looking at the host.
 func New(cfg Config, log *slog.Logger) *Folders { return &Folders{cfg: cfg, log: log} }
 
-// ErrNone is the answer where the kernel has no cgroup2.
-var ErrNone = errors.New("the kernel has no cgroup2, so traffic is told apart by declared ports only")
+// hierarchy returns the open hierarchy.
+func (f *Folders) hierarchy() (*hierarchy, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.h == nil {
+		h, err := open()
+		if err != nil {
+			return nil, err
+		}
+		if h.mount != nil {
+			f.log.Info("cgroup v1 alone: processes of containers are mirrored into cgroup2", "folder", f.cfg.parent())
+		}
+		f.h = h
+	}
+	return f.h, nil
+}
 
-// Mirrored tells whether containers get folders of ours: then processes that
-// are added later must be brought in by [Folders.Gather].
-func (f *Folders) Mirrored() bool { return false }
+// Mirrored tells whether containers of this host get folders of ours: then
+// processes that are added to them later must be brought in by
+// [Folders.Gather].
+func (f *Folders) Mirrored() bool {
+	// runc looks at these two places and at nothing else
+	// (opencontainers/cgroups, utils.go).
+	return !isCgroup2("/sys/fs/cgroup") && !isCgroup2("/sys/fs/cgroup/unified")
+}
 
-// Identify returns the identity of the container's folder, for sockets made
-// from now on. Where folders are ours, it makes the folder and moves all
-// processes of the container there. The identity is what bpf_skb_cgroup_id
-// gives. The error is [ErrNone] or about this container.
-func (f *Folders) Identify(ctx context.Context, c Container) (uint64, error) { return 0, ErrNone }
+func isCgroup2(dir string) bool {
+	var st unix.Statfs_t
+	return unix.Statfs(dir, &st) == nil && st.Type == unix.CGROUP2_SUPER_MAGIC
+}
 
-// Gather moves processes that are not in the container's folder there. It does
-// nothing where folders are not ours.
-func (f *Folders) Gather(ctx context.Context, c Container) error { return nil }
+// Identify returns the identity of the container's folder. Where folders are
+// ours, it makes the folder and moves all processes of the container there; the
+// identity holds for sockets that they make from then on. It is what
+// bpf_skb_cgroup_id gives, and stays the same as long as the container lives.
+// The error is [ErrNone] or about this container.
+func (f *Folders) Identify(ctx context.Context, c Container) (uint64, error) {
+	h, err := f.hierarchy()
+	if err != nil {
+		return 0, err
+	}
+	m, err := membershipOf(c.Pid)
+	if err != nil {
+		return 0, fmt.Errorf("cgroup of container %s: %w", c.ID, err)
+	}
+	if own, ok := ownFolder(m[""], c.ID); ok {
+		return h.identity(own)
+	}
+	legacy, ok := m.legacyFolder(c.ID)
+	if !ok {
+		return 0, fmt.Errorf("container %s: its process %d is in no folder that carries its name", c.ID, c.Pid)
+	}
+	mine := mirror{h: h, path: path.Join(f.cfg.parent(), c.ID)}
+	if err := mine.gather(ctx, legacy); err != nil {
+		return 0, fmt.Errorf("mirror container %s: %w", c.ID, err)
+	}
+	return h.identity(mine.path)
+}
 
-// Keep removes the folders of containers that are not in ids (sweep); one with
-// processes stays.
-func (f *Folders) Keep(ids []string) error { return nil }
-
-// Remove takes away everything of ours: folders, whose processes go to the root
-// of the hierarchy, and the mount. It needs no running state.
-func Remove(ctx context.Context, cfg Config) error { return nil }
-
-// Identity returns the identity of a cgroup2 folder given by its path inside
-// the hierarchy, for instance "/system.slice/bird.service".
-func Identity(path string) (uint64, error) { return 0, ErrNone }
+// Gather moves processes of the container that are not in its folder there. It
+// does nothing where folders are not ours, or when the container ended.
+func (f *Folders) Gather(ctx context.Context, c Container) error {
+	_, err := f.Identify(ctx, c)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	return err
+}
