@@ -18,6 +18,7 @@ type applying struct {
 	have    *kernelState
 	want    State
 	changes int
+	again   bool
 }
 
 // run is the order that [Kernel.Apply] promises.
@@ -62,11 +63,22 @@ func (a *applying) growTrees() error {
 		a.changes += changes
 		have.link = d
 		a.have.trees[want.Name], a.have.links[d.index] = have, d
-		if err := a.send(grow(have, want)); err != nil {
-			return fmt.Errorf("shaping on %s: %w", want.Name, err)
+		err = a.send(grow(have, want))
+		if err != nil && have.ours {
+			err = a.rebuild(have, want, err)
+		}
+		if err != nil {
+			return fmt.Errorf("shaping on %s: %w", want.Name, withRemedy(err, moduleHTB))
 		}
 	}
 	return nil
+}
+
+// rebuild makes a tree anew that could not be changed into what is wanted, for
+// instance since somebody else has built in it. What waits in it is lost.
+func (a *applying) rebuild(have tree, want Device, reason error) error {
+	a.log.Warn("tree is built anew", "device", want.Name, "reason", reason)
+	return a.send(append([]message{removeTree(have.link)}, grow(tree{link: have.link}, want)...))
 }
 
 // classify brings tables, then filters, of each uplink.
@@ -168,20 +180,6 @@ func (a *applying) removeFilters() error {
 	}
 	if err := a.send(out); err != nil {
 		return fmt.Errorf("removing filters: %w", err)
-	}
-	return nil
-}
-
-func (a *applying) shrinkTrees() error {
-	var out []message
-	for _, want := range a.want.Devices {
-		have := a.have.trees[want.Name]
-		for _, minor := range surplus(have, want) {
-			out = append(out, removeClass(have.link, minor))
-		}
-	}
-	if err := a.send(out); err != nil {
-		return fmt.Errorf("removing classes: %w", err)
 	}
 	return nil
 }

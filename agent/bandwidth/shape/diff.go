@@ -15,10 +15,6 @@ func grow(have tree, want Device) []message {
 	if !have.ours {
 		out = append(out, addTree(have.link))
 	}
-	inner := map[uint16]bool{}
-	for _, c := range want.Classes {
-		inner[c.Parent] = true
-	}
 	for _, c := range topDown(want.Classes) {
 		old, there := have.classes[c.Minor]
 		if there && old.Parent != c.Parent { // HTB cannot move a class
@@ -28,11 +24,27 @@ func grow(have tree, want Device) []message {
 		if !there || !sameNumbers(old, c) {
 			out = append(out, setClass(have.link, c))
 		}
-		if c.Leaf != nil {
+		if c.Leaf != nil && !have.inner(c.Minor) { // else its children must go first
 			out = append(out, growLeaf(have.link, old.Leaf, c)...)
 		}
 	}
 	return out
+}
+
+// inner tells that a class has children.
+func (t tree) inner(minor uint16) bool {
+	for _, c := range t.classes {
+		if c.Parent == minor {
+			return true
+		}
+	}
+	return false
+}
+
+// late tells that a leaf that is wanted has children now, so that its queue can
+// only be made once they are gone.
+func late(have tree, want Device) bool {
+	return slices.ContainsFunc(want.Classes, func(c Class) bool { return c.Leaf != nil && have.inner(c.Minor) })
 }
 
 func growLeaf(d link, old *Leaf, c Class) []message {

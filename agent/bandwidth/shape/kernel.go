@@ -51,16 +51,28 @@ func (k *Kernel) Apply(ctx context.Context, p plan.Plan) (Result, error) {
 		return Result{}, err
 	}
 	defer c.Close()
+	var r Result
+	for again := true; again && err == nil; {
+		var round Result
+		round, again, err = k.round(ctx, c, p)
+		r.Changes, r.Gone, again = r.Changes+round.Changes, round.Gone, again && round.Changes > 0
+	}
+	return r, err
+}
+
+// round is one comparison of the kernel with the plan, and its changes. A second
+// one is needed if a class is to be a leaf that had children.
+func (k *Kernel) round(ctx context.Context, c *conn, p plan.Plan) (r Result, again bool, err error) {
 	have, err := c.read()
 	if err != nil {
-		return Result{}, err
+		return r, false, err
 	}
 	a := &applying{ctx: ctx, log: k.log, conn: c, plan: p, have: have}
 	if k.abilities != nil {
 		a.want = Wish(p, have.facts(*k.abilities))
 	}
 	err = a.run(k)
-	return Result{Changes: a.changes, Gone: gonePods(p, have)}, err
+	return Result{Changes: a.changes, Gone: gonePods(p, have)}, a.again, err
 }
 
 // probe asks the kernel once what it can, when there is something to do.

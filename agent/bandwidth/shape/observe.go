@@ -129,9 +129,6 @@ func (s *kernelState) state() State {
 		}
 		d := Device{Name: name}
 		for _, c := range t.classes {
-			if hasChildren(t.classes, c.Minor) {
-				c.Leaf = nil
-			}
 			d.Classes = append(d.Classes, c)
 		}
 		all.Devices = append(all.Devices, d)
@@ -143,16 +140,7 @@ func (s *kernelState) state() State {
 	return all
 }
 
-func hasChildren(classes map[uint16]Class, minor uint16) bool {
-	for _, c := range classes {
-		if c.Parent == minor {
-			return true
-		}
-	}
-	return false
-}
-
-// children returns minors of classes with those below first.
+// bottomUp returns minors of classes with those below first.
 func bottomUp(classes map[uint16]Class) []uint16 {
 	depth := func(minor uint16) (n int) {
 		for minor != 0 && n <= len(classes) {
