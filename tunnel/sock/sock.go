@@ -27,11 +27,13 @@ const (
 const keepAliveCount = 3
 
 // Tune sets what a lane of this class needs on the TCP connection below c:
-// congestion control, a bound of unsent bytes, and how long the other end may
+// congestion control, a bound of unsent bytes, how long the other end may
 // leave data (TCP_USER_TIMEOUT) or keepalive probes unanswered, both about
-// silence. A connection that is not TCP is left as it is.
+// silence, and the socket's priority. A connection that is not TCP is left as it
+// is; of one with a Carrier, that one gets the priority.
 func Tune(c net.Conn, class tunnel.Lane, silence time.Duration) {
 	c = Bottom(c)
+	prioritize(c, class)
 	if tcp, ok := c.(*net.TCPConn); ok {
 		_ = tcp.SetKeepAliveConfig(keepAlive(silence))
 	}

@@ -46,14 +46,15 @@ func option(t *testing.T, c *net.TCPConn, level, name int) int {
 }
 
 func TestTuneSetsTheOptionsOfTheClassBelowTLS(t *testing.T) {
-	for class, unsent := range map[tunnel.Lane]int{
-		tunnel.LaneControl: 16 << 10, tunnel.LaneInteractive: 16 << 10, tunnel.LaneBulk: 128 << 10, tunnel.LaneRelay: 16 << 10,
+	for class, of := range map[tunnel.Lane]struct{ unsent, priority int }{
+		tunnel.LaneControl: {16 << 10, 7}, tunnel.LaneInteractive: {16 << 10, 6}, tunnel.LaneBulk: {128 << 10, 2}, tunnel.LaneRelay: {16 << 10, 8},
 	} {
 		c, _ := pair(t)
 		Tune(tls.Client(c, &tls.Config{ServerName: "kedge"}), class, 5*time.Second)
 		for name, o := range map[string]struct{ level, name, want int }{
 			"TCP_USER_TIMEOUT":  {unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 5000},
-			"TCP_NOTSENT_LOWAT": {unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsent},
+			"TCP_NOTSENT_LOWAT": {unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, of.unsent},
+			"SO_PRIORITY":       {unix.SOL_SOCKET, unix.SO_PRIORITY, of.priority},
 			"SO_KEEPALIVE":      {unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
 			"TCP_KEEPIDLE":      {unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 3},
 			"TCP_KEEPINTVL":     {unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 1},
@@ -122,5 +123,28 @@ func TestTuneLeavesOtherConnectionsAlone(t *testing.T) {
 	Tune(a, tunnel.LaneControl, time.Second)
 	if Bottom(a) != a {
 		t.Error("a connection without an inner one is its own bottom")
+	}
+}
+
+// piped is a connection within another one, which has options of its own.
+type piped struct {
+	net.Conn
+	carrier net.Conn
+}
+
+func (p piped) Carrier() net.Conn { return p.carrier }
+
+func TestTuneGivesThePriorityToWhatCarriesAConnection(t *testing.T) {
+	c, _ := pair(t)
+	a, b := net.Pipe()
+	defer a.Close()
+	defer b.Close()
+	before := option(t, c, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT)
+	Tune(piped{a, tls.Client(c, &tls.Config{ServerName: "kedge"})}, tunnel.LaneControl, time.Second)
+	if got := option(t, c, unix.SOL_SOCKET, unix.SO_PRIORITY); got != 7 {
+		t.Errorf("priority %d", got)
+	}
+	if got := option(t, c, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT); got != before {
+		t.Errorf("TCP_NOTSENT_LOWAT went from %d to %d", before, got)
 	}
 }

@@ -236,6 +236,9 @@ func (c *bytesConn) Close() error {
 	return err
 }
 
+// Carrier is the connection that the bytes go through, see [sock.Tune].
+func (c *bytesConn) Carrier() net.Conn { return c.ws.NetConn() }
+
 // LocalAddr implements net.Conn.
 func (c *bytesConn) LocalAddr() net.Addr { return c.ws.LocalAddr() }
 
