@@ -107,7 +107,7 @@ func TestClientsAreBoundedAndPodsDoNotKeepTheNodesOwnOut(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
-	wg.Go(func() { _ = n.accept(ctx, newDoor(l, 1), &wg) })
+	wg.Go(func() { _ = n.accept(ctx, newDoor(l, 1, classPods), &wg) })
 	defer func() { cancel(); _ = l.Close(); n.pool.dropAll(); wg.Wait() }()
 	talk := func(to string) (net.Conn, error) {
 		c, err := net.Dial("tcp", to)

@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/netip"
 	"time"
+
+	"github.com/kedge-io/kedge/tunnel"
 )
 
 // Name is the component's name.
@@ -45,6 +47,13 @@ const (
 	MaxOwn = 512
 	// maxLearned bounds the learned addresses; clusters have up to seven servers.
 	maxLearned = 16
+)
+
+// Classes of the connections to servers: the node's own clients renew its lease,
+// which no queue may delay. Pods are not to get in front of them.
+const (
+	classOwn  = tunnel.LaneControl
+	classPods = tunnel.LaneInteractive
 )
 
 // Dialer reaches servers; see tunnel/pipe.

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/kedge-io/kedge/internal/lifecycle"
+	"github.com/kedge-io/kedge/tunnel"
 )
 
 // keepEvery is how often the service's address and rules are compared with
@@ -35,9 +36,12 @@ type Endpoint struct {
 type door struct {
 	net.Listener
 	slots chan struct{}
+	class tunnel.Lane // of the connections to servers
 }
 
-func newDoor(l net.Listener, clients int) door { return door{l, make(chan struct{}, clients)} }
+func newDoor(l net.Listener, clients int, class tunnel.Lane) door {
+	return door{l, make(chan struct{}, clients), class}
+}
 
 // New checks cfg and returns an endpoint that does nothing until Run.
 func New(cfg Config, log *slog.Logger) (*Endpoint, error) {
@@ -115,7 +119,7 @@ func (e *Endpoint) listen(ctx context.Context) ([]door, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen for the node's API clients (is another node running on this host?): %w", err)
 	}
-	doors := []door{newDoor(l, MaxOwn)}
+	doors := []door{newDoor(l, MaxOwn, classOwn)}
 	if !e.cfg.Service.IsValid() {
 		return doors, nil
 	}
@@ -130,7 +134,7 @@ func (e *Endpoint) listen(ctx context.Context) ([]door, error) {
 		_ = doors[0].Close()
 		return nil, fmt.Errorf("listen for the API clients of pods on %s (another program may have port %d of every address; see: ss -lntp 'sport = :%d'): %w", at, servicePort, servicePort, err)
 	}
-	return append(doors, newDoor(l, MaxClients)), nil
+	return append(doors, newDoor(l, MaxClients, classPods)), nil
 }
 
 // accept takes clients until the listener is closed.
@@ -154,7 +158,7 @@ func (e *Endpoint) accept(ctx context.Context, d door, wg *sync.WaitGroup) error
 		case d.slots <- struct{}{}:
 			wg.Go(func() {
 				defer func() { <-d.slots }()
-				e.forward(ctx, client)
+				e.forward(ctx, client, d.class)
 			})
 		default:
 			_ = client.Close()
@@ -162,9 +166,9 @@ func (e *Endpoint) accept(ctx context.Context, d door, wg *sync.WaitGroup) error
 	}
 }
 
-func (e *Endpoint) forward(ctx context.Context, client net.Conn) {
+func (e *Endpoint) forward(ctx context.Context, client net.Conn, class tunnel.Lane) {
 	defer func() { _ = client.Close() }()
-	l, err := e.pool.open(ctx, client)
+	l, err := e.pool.open(ctx, client, class)
 	if err != nil {
 		return // closing the client makes it retry
 	}

@@ -44,14 +44,14 @@ func newPool(cfg Config, log *slog.Logger) *pool {
 
 // open connects a client to the best candidate. While none can be reached it
 // holds the client, for holdFor at most.
-func (p *pool) open(ctx context.Context, client net.Conn) (*link, error) {
+func (p *pool) open(ctx context.Context, client net.Conn, class tunnel.Lane) (*link, error) {
 	ctx, cancel := context.WithTimeout(ctx, holdFor)
 	defer cancel()
 	p.hold(1)
 	defer p.hold(-1)
 	for {
 		up := p.nextUp()
-		l, err := p.dial(ctx, client)
+		l, err := p.dial(ctx, client, class)
 		if err == nil {
 			return l, nil
 		}
@@ -66,7 +66,7 @@ func (p *pool) open(ctx context.Context, client net.Conn) (*link, error) {
 var errNoServer = errors.New("no server can be reached")
 
 // dial tries those candidates that are thought to work, the best first.
-func (p *pool) dial(ctx context.Context, client net.Conn) (*link, error) {
+func (p *pool) dial(ctx context.Context, client net.Conn, class tunnel.Lane) (*link, error) {
 	order := p.order()
 	err := errNoServer
 	for i, c := range order {
@@ -75,7 +75,7 @@ func (p *pool) dial(ctx context.Context, client net.Conn) (*link, error) {
 			limit = dialTimeout
 		}
 		var conn net.Conn
-		if conn, err = p.dialOne(ctx, c, limit); err == nil {
+		if conn, err = p.dialOne(ctx, c, limit, class); err == nil {
 			return p.enlist(c, client, conn), nil
 		}
 		if ctx.Err() != nil {
@@ -85,13 +85,13 @@ func (p *pool) dial(ctx context.Context, client net.Conn) (*link, error) {
 	return nil, err
 }
 
-func (p *pool) dialOne(ctx context.Context, c *candidate, limit time.Duration) (net.Conn, error) {
+func (p *pool) dialOne(ctx context.Context, c *candidate, limit time.Duration, class tunnel.Lane) (net.Conn, error) {
 	own, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	conn, err := p.cfg.Dialer.DialContext(own, "tcp", c.addr)
 	switch {
 	case err == nil:
-		sock.Tune(conn, tunnel.LaneControl, silence)
+		sock.Tune(conn, class, silence)
 		return conn, nil
 	case ctx.Err() == nil:
 		p.failed(c, err)
