@@ -67,14 +67,17 @@ func addressed(cfg Config, node *corev1.Node) bool {
 	return slices.ContainsFunc(node.Status.Addresses, func(a corev1.NodeAddress) bool { return a.Type == corev1.NodeInternalIP })
 }
 
-// nodePatch returns the merge patch that brings addresses and annotations of
-// the node to what they should be, nil for none.
+// nodePatch returns the merge patch that brings addresses, annotations and
+// extended resources of the node to what they should be, nil for none.
 func nodePatch(cfg Config, node *corev1.Node) map[string]any {
-	patch := map[string]any{}
+	patch, status := map[string]any{}, resourcesPatch(cfg, node)
 	if want := wantedAddresses(cfg, node); cfg.setsAddresses() && want != nil && !addressed(cfg, node) {
 		// The whole list: a strategic merge goes by type and would mix two of
 		// one type.
-		patch["status"] = map[string]any{"addresses": want}
+		status["addresses"] = want
+	}
+	if len(status) > 0 {
+		patch["status"] = status
 	}
 	annotations := map[string]any{}
 	if cfg.Annotations != nil {
@@ -105,7 +108,7 @@ func apply(ctx context.Context, client kubernetes.Interface, name string, patch 
 		_, err = client.CoreV1().Nodes().Patch(ctx, name, types.MergePatchType, data, metav1.PatchOptions{}, "status")
 	}
 	if err != nil {
-		return fmt.Errorf("publish the addresses of node %s: %w", name, err)
+		return fmt.Errorf("publish addresses and resources of node %s: %w", name, err)
 	}
 	return nil
 }

@@ -51,6 +51,11 @@ type Config struct {
 	// received from Reannotate.
 	Annotations func() map[string]string
 	Reannotate  <-chan struct{}
+	// Resources returns extended resources of the Node in decimal digits; an
+	// empty value takes one away, nil leaves all as they are. It is called again
+	// when something is received from Republish.
+	Resources func() map[string]string
+	Republish <-chan struct{}
 	// After holds kubelet back until it is closed; nil holds nothing.
 	After <-chan struct{}
 

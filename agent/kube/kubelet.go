@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	deviceplugin "k8s.io/kubelet/pkg/apis/deviceplugin/v1beta1"
 	"k8s.io/kubernetes/cmd/kubelet/app"
 	"k8s.io/kubernetes/cmd/kubelet/app/options"
 	kubeletconfig "k8s.io/kubernetes/pkg/kubelet/apis/config"
@@ -43,6 +44,9 @@ func newKubelet(cfg Config, needs []string) lifecycle.Component {
 				if err := os.MkdirAll(dir, 0o755); err != nil {
 					return fmt.Errorf("make a folder for kubelet: %w", err)
 				}
+			}
+			if err := keepExtendedResources(deviceplugin.DevicePluginPath); err != nil {
+				return err
 			}
 			deps, err := app.UnsecuredDependencies(ctx, server, utilfeature.DefaultFeatureGate)
 			if err != nil {

@@ -30,8 +30,8 @@ const (
 
 // newNode watches the node's own object: it is ready when the API calls the
 // node Ready, is degraded while the API does not, publishes what is special
-// about the host as conditions of the node, and keeps the node's addresses and
-// annotations. It closes addressed when the node was seen with its addresses.
+// about the host as conditions of the node, and keeps the node's addresses,
+// annotations and extended resources. It closes addressed when the node was seen with its addresses.
 func newNode(cfg Config, log *slog.Logger, report func(string, error), addressed chan<- struct{}) lifecycle.Component {
 	return lifecycle.Component{
 		Name:  Node,
@@ -103,8 +103,8 @@ func (n *ownNode) see(obj any) {
 	}
 }
 
-// keep brings addresses and annotations to what they should be, whenever the
-// node or the annotations change.
+// keep brings addresses, annotations and extended resources to what they should
+// be, whenever the node or one of them changes.
 func (n *ownNode) keep(ctx context.Context, nodes corelisters.NodeLister, wake <-chan struct{}) error {
 	retry := patchRetryMin
 	for {
@@ -123,6 +123,7 @@ func (n *ownNode) keep(ctx context.Context, nodes corelisters.NodeLister, wake <
 			return ctx.Err()
 		case <-wake:
 		case <-n.cfg.Reannotate:
+		case <-n.cfg.Republish:
 		case <-again:
 		}
 	}

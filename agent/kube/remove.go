@@ -25,7 +25,7 @@ func removeDevicePlugins(dir string) error {
 		return nil
 	}
 	var errs []error
-	for _, file := range []string{socket, filepath.Join(dir, "kubelet_internal_checkpoint"), filepath.Join(dir, "DEPRECATION")} {
+	for _, file := range []string{socket, filepath.Join(dir, deviceCheckpoint), filepath.Join(dir, "DEPRECATION")} {
 		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, fmt.Errorf("remove kubelet's file: %w", err))
 		}
