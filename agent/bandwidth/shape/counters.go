@@ -37,12 +37,14 @@ func (k *Kernel) Counters() ([]Counter, error) {
 	}
 	defer c.Close()
 	s := &kernelState{}
-	if err := s.readLinks(); err != nil {
+	if err := c.readLinks(s); err != nil {
 		return nil, err
 	}
 	var all []Counter
 	for _, d := range s.devices {
-		err := c.dump(unix.RTM_GETTCLASS, nl.TcMsg{Ifindex: int32(d.index)}, func(tc nl.TcMsg, a attrs) {
+		before := len(all)
+		restart := func() { all = all[:before] }
+		err := c.dump(unix.RTM_GETTCLASS, nl.TcMsg{Ifindex: int32(d.index)}, restart, func(tc nl.TcMsg, a attrs) {
 			if int(tc.Ifindex) == d.index && uint16(tc.Handle>>16) == plan.Major {
 				all = append(all, decodeCounter(d.name, uint16(tc.Handle), a.nested(nl.TCA_STATS2)))
 			}

@@ -31,11 +31,14 @@ type qdiscs struct {
 }
 
 func (c *conn) qdiscs() (qdiscs, error) {
-	q := qdiscs{
-		trees: map[int]bool{}, leaves: map[int]map[uint16]*Leaf{},
-		inner: map[int]map[uint16]string{}, clsact: map[int]bool{},
+	var q qdiscs
+	restart := func() {
+		q = qdiscs{
+			trees: map[int]bool{}, leaves: map[int]map[uint16]*Leaf{},
+			inner: map[int]map[uint16]string{}, clsact: map[int]bool{},
+		}
 	}
-	err := c.dump(unix.RTM_GETQDISC, nl.TcMsg{}, q.add)
+	err := c.dump(unix.RTM_GETQDISC, nl.TcMsg{}, restart, func(tc nl.TcMsg, a attrs) { q.add(tc, a) })
 	if err != nil {
 		return q, fmt.Errorf("listing queueing disciplines: %w", err)
 	}
@@ -98,7 +101,8 @@ func decodeLeaf(kind string, a attrs) Leaf {
 // classes are the classes of an IFB device with their queues.
 func (c *conn) classes(device int, leaves map[uint16]*Leaf) (map[uint16]Class, error) {
 	all := map[uint16]Class{}
-	err := c.dump(unix.RTM_GETTCLASS, nl.TcMsg{Ifindex: int32(device)}, func(tc nl.TcMsg, a attrs) {
+	restart := func() { clear(all) }
+	err := c.dump(unix.RTM_GETTCLASS, nl.TcMsg{Ifindex: int32(device)}, restart, func(tc nl.TcMsg, a attrs) {
 		if int(tc.Ifindex) != device || uint16(tc.Handle>>16) != plan.Major {
 			return
 		}

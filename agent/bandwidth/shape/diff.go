@@ -15,6 +15,7 @@ func grow(have tree, want Device) []message {
 	if !have.ours {
 		out = append(out, addTree(have.link))
 	}
+	parents := have.parents()
 	for _, c := range topDown(want.Classes) {
 		old, there := have.classes[c.Minor]
 		if there && old.Parent != c.Parent { // HTB cannot move a class
@@ -24,27 +25,27 @@ func grow(have tree, want Device) []message {
 		if !there || !sameNumbers(old, c) {
 			out = append(out, setClass(have.link, c))
 		}
-		if c.Leaf != nil && !have.inner(c.Minor) { // else its children must go first
+		if c.Leaf != nil && !parents[c.Minor] { // else its children must go first
 			out = append(out, growLeaf(have.link, old.Leaf, c)...)
 		}
 	}
 	return out
 }
 
-// inner tells that a class has children.
-func (t tree) inner(minor uint16) bool {
+// parents are the classes that have children.
+func (t tree) parents() map[uint16]bool {
+	all := map[uint16]bool{}
 	for _, c := range t.classes {
-		if c.Parent == minor {
-			return true
-		}
+		all[c.Parent] = true
 	}
-	return false
+	return all
 }
 
 // late tells that a leaf that is wanted has children now, so that its queue can
 // only be made once they are gone.
 func late(have tree, want Device) bool {
-	return slices.ContainsFunc(want.Classes, func(c Class) bool { return c.Leaf != nil && have.inner(c.Minor) })
+	parents := have.parents()
+	return slices.ContainsFunc(want.Classes, func(c Class) bool { return c.Leaf != nil && parents[c.Minor] })
 }
 
 func growLeaf(d link, old *Leaf, c Class) []message {

@@ -91,7 +91,9 @@ func removeFilter(f filter) message {
 // are not ours.
 func (c *conn) filters(device int) (ours []filter, others bool, err error) {
 	for _, parent := range []uint32{ingressParent, egressParent} {
-		err = c.dump(unix.RTM_GETTFILTER, nl.TcMsg{Ifindex: int32(device), Parent: parent}, func(tc nl.TcMsg, a attrs) {
+		before, strangers := len(ours), others
+		restart := func() { ours, others = ours[:before], strangers }
+		err = c.dump(unix.RTM_GETTFILTER, nl.TcMsg{Ifindex: int32(device), Parent: parent}, restart, func(tc nl.TcMsg, a attrs) {
 			if int(tc.Ifindex) != device || tc.Handle == 0 { // a preference without a filter is listed as well
 				return
 			}

@@ -134,8 +134,13 @@ func (k *Kernel) Wish(p plan.Plan) (State, error) {
 	if err := k.probe(p); err != nil || k.abilities == nil {
 		return State{}, err
 	}
+	c, err := dial()
+	if err != nil {
+		return State{}, err
+	}
+	defer c.Close()
 	have := &kernelState{}
-	if err := have.readLinks(); err != nil {
+	if err := c.readLinks(have); err != nil {
 		return State{}, err
 	}
 	return Wish(p, have.facts(*k.abilities)), nil

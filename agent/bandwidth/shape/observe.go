@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
 )
 
 // Prefixes of the names of our devices. Nothing else may be called so.
@@ -44,7 +46,7 @@ type kernelState struct {
 // vanish meanwhile are left out.
 func (c *conn) read() (*kernelState, error) {
 	s := &kernelState{trees: map[string]tree{}, filters: map[Filter]filter{}, shared: map[int]bool{}}
-	if err := s.readLinks(); err != nil {
+	if err := c.readLinks(s); err != nil {
 		return nil, err
 	}
 	q, err := c.qdiscs()
@@ -69,19 +71,29 @@ func (c *conn) read() (*kernelState, error) {
 	return s, nil
 }
 
-func (s *kernelState) readLinks() error {
-	links, err := netlink.LinkList()
-	if err != nil {
-		return fmt.Errorf("listing links: %w", err)
-	}
-	s.links, s.devices = map[int]link{}, map[string]link{}
-	for _, l := range links {
-		a := l.Attrs()
-		d := link{name: a.Name, index: a.Index, kind: l.Type(), mtu: a.MTU, up: a.RawFlags&1 != 0, alias: a.Alias, queue: a.TxQLen}
+func (c *conn) readLinks(s *kernelState) error {
+	request := append([]byte(nil), nl.NewIfInfomsg(unix.AF_UNSPEC).Serialize()...)
+	const skipStats = 1 << 3 // RTEXT_FILTER_SKIP_STATS
+	request = attrU32(request, unix.IFLA_EXT_MASK, skipStats)
+	restart := func() { s.links, s.devices = map[int]link{}, map[string]link{} }
+	err := c.list(unix.RTM_GETLINK, request, restart, func(b []byte) {
+		if len(b) < unix.SizeofIfInfomsg {
+			return
+		}
+		info := nl.DeserializeIfInfomsg(b)
+		a := parse(b[unix.SizeofIfInfomsg:])
+		d := link{
+			name: a.text(unix.IFLA_IFNAME), index: int(info.Index), kind: a.nested(unix.IFLA_LINKINFO).text(nl.IFLA_INFO_KIND),
+			mtu: int(a.u32(unix.IFLA_MTU)), up: info.Flags&unix.IFF_UP != 0,
+			alias: a.text(unix.IFLA_IFALIAS), queue: int(a.u32(unix.IFLA_TXQLEN)),
+		}
 		s.links[d.index] = d
 		if ours(d.name) {
 			s.devices[d.name] = d
 		}
+	})
+	if err != nil {
+		return fmt.Errorf("listing links: %w", err)
 	}
 	return nil
 }

@@ -49,7 +49,7 @@ func (a *applying) drain(device int, minors []uint16) error {
 	}
 	for end := time.Now().Add(drainTime); time.Now().Before(end); {
 		waiting := false
-		err := a.conn.dump(unix.RTM_GETTCLASS, nl.TcMsg{Ifindex: int32(device)}, func(tc nl.TcMsg, at attrs) {
+		err := a.conn.dump(unix.RTM_GETTCLASS, nl.TcMsg{Ifindex: int32(device)}, func() {}, func(tc nl.TcMsg, at attrs) {
 			c := decodeCounter("", uint16(tc.Handle), at.nested(nl.TCA_STATS2))
 			waiting = waiting || int(tc.Ifindex) == device && leaving[c.Minor] && c.Backlog > 0
 		})

@@ -10,13 +10,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience is how long the kernel may take for one message; it waits for others
-// who change the network at the same time.
-const patience = 20 * time.Second
-
-// batchLimit is how many messages are sent at once. Their answers, of which
-// there is one and one for each error, must fit the socket's receive buffer.
-const batchLimit = 64
+const (
+	// patience is how long the kernel may take for one message; it waits for
+	// others who change the network at the same time.
+	patience = 20 * time.Second
+	// batchLimit is how many messages are sent at once. Their answers, of which
+	// there is one and one for each error, must fit the socket's receive buffer.
+	batchLimit = 64
+	// receiveSize is more than the kernel puts into one datagram of a dump.
+	receiveSize = 64 << 10
+)
 
 // message is one request to the kernel.
 type message struct {
@@ -28,59 +31,135 @@ type message struct {
 	body   []byte
 }
 
-// conn is a netlink socket in the namespace of the thread that opened it.
+// conn is a netlink socket in the namespace of the thread that opened it. It is
+// not the library's: that one allocates 128 KiB for each datagram and sends one
+// request at a time, which for 200 pods takes longer than all the rest.
 type conn struct {
-	handle *nl.SocketHandle
-	pid    uint32
+	fd  int
+	seq uint32
+	in  []byte
 }
 
 func dial() (*conn, error) {
-	socket, err := nl.Subscribe(unix.NETLINK_ROUTE)
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("opening a netlink socket: %w", err)
 	}
-	c := &conn{handle: &nl.SocketHandle{Socket: socket}}
 	timeout := unix.NsecToTimeval(patience.Nanoseconds())
-	err = errors.Join(socket.SetReceiveTimeout(&timeout), socket.SetSendTimeout(&timeout))
-	// Without the kernel's words an error is but a number; old kernels have none.
-	_ = socket.SetExtAck(true)
-	if err == nil {
-		c.pid, err = socket.GetPid()
-	}
+	err = errors.Join(
+		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout),
+		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &timeout),
+		unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}),
+	)
 	if err != nil {
-		socket.Close()
+		_ = unix.Close(fd)
 		return nil, fmt.Errorf("preparing a netlink socket: %w", err)
 	}
-	return c, nil
+	// Without the kernel's words an error is but a number; old kernels have none.
+	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_EXT_ACK, 1)
+	return &conn{fd: fd, in: make([]byte, receiveSize)}, nil
 }
 
-func (c *conn) Close() { c.handle.Socket.Close() }
+func (c *conn) Close() { _ = unix.Close(c.fd) }
 
-// dump calls f with the header and the attributes of each object. One that was
-// interrupted by a change is repeated.
-func (c *conn) dump(kind uint16, filter nl.TcMsg, f func(nl.TcMsg, attrs)) error {
-	const tries = 5
-	var err error
-	for range tries {
-		req := nl.NewNetlinkRequest(int(kind), unix.NLM_F_DUMP)
-		req.AddData(&filter)
-		req.Sockets = map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: c.handle}
-		var msgs [][]byte
-		if msgs, err = req.Execute(unix.NETLINK_ROUTE, 0); errors.Is(err, nl.ErrDumpInterrupted) {
+// reply is a message from the kernel; its body is valid until the next one.
+type reply struct {
+	kind, flags uint16
+	seq         uint32
+	body        []byte
+}
+
+// receive calls f with the messages of one datagram.
+func (c *conn) receive(f func(reply)) error {
+	var n int
+	for {
+		var from unix.Sockaddr
+		var err error
+		n, from, err = unix.Recvfrom(c.fd, c.in, 0)
+		if errors.Is(err, unix.EINTR) {
 			continue
 		}
 		if err != nil {
+			return fmt.Errorf("waiting for the kernel: %w", err)
+		}
+		if a, ok := from.(*unix.SockaddrNetlink); ok && a.Pid == 0 {
+			break // anybody may send to a netlink socket
+		}
+	}
+	for b := c.in[:n]; len(b) >= unix.SizeofNlMsghdr; {
+		length := int(binary.NativeEndian.Uint32(b))
+		if length < unix.SizeofNlMsghdr || length > len(b) {
+			return errors.New("the kernel's message is broken")
+		}
+		f(reply{
+			kind: binary.NativeEndian.Uint16(b[4:]), flags: binary.NativeEndian.Uint16(b[6:]),
+			seq: binary.NativeEndian.Uint32(b[8:]), body: b[unix.SizeofNlMsghdr:length],
+		})
+		b = b[min(align(length), len(b)):]
+	}
+	return nil
+}
+
+func (c *conn) transmit(b []byte) error {
+	return unix.Sendto(c.fd, b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
+}
+
+var errInterrupted = errors.New("the list changed while it was read")
+
+// list calls f with the body of each object of a kind. What was interrupted by a
+// change is started again after calling restart.
+func (c *conn) list(kind uint16, request []byte, restart func(), f func(body []byte)) error {
+	const tries = 10
+	var err error
+	for range tries {
+		restart()
+		if err = c.listOnce(kind, request, f); !errors.Is(err, errInterrupted) {
 			return err
 		}
-		for _, m := range msgs {
-			if len(m) < nl.SizeofTcMsg {
-				continue
-			}
-			f(*nl.DeserializeTcMsg(m), parse(m[nl.SizeofTcMsg:]))
-		}
-		return nil
 	}
 	return err
+}
+
+func (c *conn) listOnce(kind uint16, request []byte, f func(body []byte)) error {
+	c.seq++
+	m := message{kind: kind, body: request}
+	if err := c.transmit(appendMessage(nil, m, unix.NLM_F_REQUEST|unix.NLM_F_DUMP, c.seq)); err != nil {
+		return err
+	}
+	var done bool
+	var problem error
+	for !done {
+		err := c.receive(func(r reply) {
+			if r.seq != c.seq {
+				return
+			}
+			if r.flags&unix.NLM_F_DUMP_INTR != 0 {
+				problem = errInterrupted
+			}
+			switch r.kind {
+			case unix.NLMSG_DONE, unix.NLMSG_ERROR:
+				done = true
+				if err := answer(r.body, r.flags); err != nil && len(r.body) >= 4 {
+					problem = err
+				}
+			default:
+				f(r.body)
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return problem
+}
+
+// dump is list for objects that begin with a struct tcmsg.
+func (c *conn) dump(kind uint16, filter nl.TcMsg, restart func(), f func(nl.TcMsg, attrs)) error {
+	return c.list(kind, filter.Serialize(), restart, func(b []byte) {
+		if len(b) >= nl.SizeofTcMsg {
+			f(*nl.DeserializeTcMsg(b), parse(b[nl.SizeofTcMsg:]))
+		}
+	})
 }
 
 // send makes the kernel work on the messages in order, errors or not, and
@@ -98,39 +177,39 @@ func (c *conn) send(messages []message) map[int]error {
 
 func (c *conn) sendBatch(batch []message) map[int]error {
 	failed := map[int]error{}
-	first := c.handle.Seq + 1
+	first, last := c.seq+1, len(batch)-1
 	var out []byte
 	for i, m := range batch {
 		flags := m.flags | unix.NLM_F_REQUEST
-		if i == len(batch)-1 {
+		if i == last {
 			flags |= unix.NLM_F_ACK
 		}
-		c.handle.Seq++
-		out = appendMessage(out, m, flags, c.handle.Seq)
+		c.seq++
+		out = appendMessage(out, m, flags, c.seq)
 	}
-	if err := unix.Sendto(c.handle.Socket.GetFd(), out, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		failed[0] = fmt.Errorf("sending %d messages to the kernel: %w", len(batch), err)
+	if err := c.transmit(out); err != nil {
+		for i, m := range batch {
+			failed[i] = fmt.Errorf("%s: telling the kernel: %w", m.what, err)
+		}
 		return failed
 	}
-	for {
-		answers, _, err := c.handle.Socket.Receive()
-		if err != nil {
-			failed[len(batch)-1] = fmt.Errorf("%s: waiting for the kernel: %w", batch[len(batch)-1].what, err)
-			return failed
-		}
-		for _, a := range answers {
-			i := int(a.Header.Seq - first)
-			if a.Header.Type != unix.NLMSG_ERROR || i < 0 || i >= len(batch) {
-				continue
+	for done := false; !done; {
+		err := c.receive(func(r reply) {
+			i := int(int32(r.seq - first))
+			if r.kind != unix.NLMSG_ERROR || i < 0 || i > last {
+				return
 			}
-			if err := answer(a.Data, a.Header.Flags); err != nil {
+			if err := answer(r.body, r.flags); err != nil {
 				failed[i] = fmt.Errorf("%s: %w", batch[i].what, err)
 			}
-			if i == len(batch)-1 {
-				return failed
-			}
+			done = i == last
+		})
+		if err != nil {
+			failed[last] = fmt.Errorf("%s: %w", batch[last].what, err)
+			return failed
 		}
 	}
+	return failed
 }
 
 func appendMessage(out []byte, m message, flags uint16, seq uint32) []byte {
@@ -148,7 +227,7 @@ func answer(b []byte, flags uint16) error {
 	if len(b) < 4 {
 		return errors.New("the kernel's answer is too short")
 	}
-	number := int32(binary.NativeEndian.Uint32(b))
+	number := int32(parseU32(b))
 	if number == 0 {
 		return nil
 	}
@@ -159,13 +238,13 @@ func answer(b []byte, flags uint16) error {
 	}
 	echoed := unix.SizeofNlMsghdr
 	if flags&unix.NLM_F_CAPPED == 0 {
-		echoed = align(int(binary.NativeEndian.Uint32(rest)))
+		echoed = align(int(parseU32(rest)))
 	}
 	if echoed > len(rest) {
 		return errno
 	}
-	if words, ok := parse(rest[echoed:])[unix.NLMSGERR_ATTR_MSG]; ok {
-		return fmt.Errorf("%w (%s)", errno, nl.BytesToString(words))
+	if words := parse(rest[echoed:]).text(unix.NLMSGERR_ATTR_MSG); words != "" {
+		return fmt.Errorf("%w (%s)", errno, words)
 	}
 	return errno
 }
