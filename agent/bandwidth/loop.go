@@ -20,12 +20,11 @@ const (
 )
 
 // loop makes a pass at once, after each note in wake, every lookAfter, and
-// sooner after an error, until ctx ends. Looking tells the pass that nothing is
-// known to have changed.
-func loop(ctx context.Context, wake <-chan struct{}, pass func(ctx context.Context, looking bool) error) error {
-	retry, looking := retryMin, false
+// sooner after an error, until ctx ends.
+func loop(ctx context.Context, wake <-chan struct{}, pass func(ctx context.Context) error) error {
+	retry := retryMin
 	for {
-		err := pass(ctx, looking)
+		err := pass(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -40,9 +39,7 @@ func loop(ctx context.Context, wake <-chan struct{}, pass func(ctx context.Conte
 		select {
 		case <-ctx.Done():
 		case <-wake:
-			looking = false
 		case <-timer.C:
-			looking = true
 		}
 		timer.Stop()
 		if !lifecycle.Pause(ctx, gather-time.Since(ended)) {

@@ -129,12 +129,11 @@ func loadWishes(file string) (wishes, error) {
 	return w, nil
 }
 
-// keep writes the wishes if the file says otherwise.
-func (w wishes) keep(file string) error {
+// keep writes the wishes if the file says otherwise, and tells whether it did.
+func (w wishes) keep(file string) (bool, error) {
 	text, err := w.text()
 	if err != nil {
-		return err
+		return false, err
 	}
-	_, err = fsx.WriteFileIfChanged(file, text, 0o600)
-	return err
+	return fsx.WriteFileIfChanged(file, text, 0o600)
 }

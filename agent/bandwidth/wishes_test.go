@@ -18,7 +18,7 @@ func TestWishesSurviveARestart(t *testing.T) {
 		}},
 		Policies: []v1alpha1.BandwidthPolicy{*policyObject("all", 3)},
 	}
-	if err := w.keep(file); err != nil {
+	if _, err := w.keep(file); err != nil {
 		t.Fatal(err)
 	}
 	got, err := loadWishes(file)

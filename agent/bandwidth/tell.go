@@ -1,0 +1,89 @@
+package bandwidth
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Reasons of events about pods.
+const (
+	// EventRefused: something that is wished for the pod does not hold.
+	EventRefused = "BandwidthRefused"
+	// EventThrottled: the pod has been held back for long.
+	EventThrottled = "BandwidthThrottled"
+)
+
+// told is what was said about each pod, by its UID at the runtime, so that it is
+// said once for each change.
+type told map[string][]string
+
+// news returns what is new of texts, and forgets what is over.
+func (t told) news(uid string, texts []string) []string {
+	var fresh []string
+	for _, text := range texts {
+		if !slices.Contains(t[uid], text) {
+			fresh = append(fresh, text)
+		}
+	}
+	if len(texts) == 0 {
+		delete(t, uid)
+	} else {
+		t[uid] = texts
+	}
+	return fresh
+}
+
+// tell makes condition and events of a pass.
+func (b *Bandwidth) tell(now *applied, uplinkErr error) {
+	v := judge(now.node.Uplinks, now.err, uplinkErr)
+	b.herald.condition(v.status, v.reason, v.message)
+	b.report(v.err())
+	there := map[string]bool{}
+	for i, view := range now.pods {
+		uid := now.node.Pods[i].UID
+		there[uid] = true
+		if !view.inAPI {
+			continue // there is no object to hang an event on, yet
+		}
+		for _, text := range b.told.news(uid, now.refusedTo(i)) {
+			b.log.Info("a wish for a pod does not hold", "pod", view.ref.Namespace+"/"+view.ref.Name, "reason", text)
+			b.herald.podEvent(view.ref, EventRefused, text)
+		}
+	}
+	for uid := range b.told {
+		if !there[uid] {
+			delete(b.told, uid)
+		}
+	}
+}
+
+// refusedTo is all that does not hold for the pod at that place, a sentence each.
+func (a *applied) refusedTo(i int) []string {
+	var texts []string
+	for _, p := range a.pods[i].problems {
+		texts = append(texts, p.Message)
+	}
+	for _, r := range a.refusals {
+		if r.UID == a.node.Pods[i].UID {
+			texts = append(texts, r.Message)
+		}
+	}
+	return texts
+}
+
+// announceThrottled tells of pods that have been held back for long.
+func (b *Bandwidth) announceThrottled(now *applied, held []ceiling) {
+	for _, c := range held {
+		view := now.pods[c.pod]
+		if !view.inAPI {
+			continue
+		}
+		what := "the pod"
+		if c.container != "" {
+			what = "container " + c.container
+		}
+		b.herald.podEvent(view.ref, EventThrottled, fmt.Sprintf("%s has been at its %s ceiling of %s for most of the last %s, and packets are dropped: raise the ceiling or send less",
+			what, strings.ToLower(c.direction.String()), c.max.Human(), strings.TrimSuffix(throttledFor.String(), "0s")))
+	}
+}
