@@ -1,0 +1,126 @@
+package uplink
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/kedge-io/kedge/agent/bandwidth/model"
+	"github.com/kedge-io/kedge/internal/bitrate"
+)
+
+// find looks for the wanted uplinks. One that is missing is there without index.
+func find(cfg parsed, sys fs.FS) ([]model.Uplink, error) {
+	route, err := defaultRoute()
+	errs := []error{err}
+	var out []model.Uplink
+	for _, s := range cfg.uplinks {
+		u := model.Uplink{Device: s.device, Rates: s.rates}
+		if s.device == "" && !s.none && route > 0 {
+			if link, err := netlink.LinkByIndex(route); err == nil {
+				u.Device = link.Attrs().Name
+			}
+		}
+		if slices.ContainsFunc(out, func(o model.Uplink) bool { return o.Device == u.Device }) {
+			continue // "auto" has found one that has a name already
+		}
+		if u.Device != "" {
+			errs = append(errs, locate(&u, sys))
+		}
+		for _, d := range model.Directions {
+			u.Reserve[d] = cfg.reserve.of(u.Rates[d])
+		}
+		out = append(out, u)
+	}
+	slices.SortStableFunc(out, func(a, b model.Uplink) int { return rank(a, route) - rank(b, route) })
+	return out, errors.Join(errs...)
+}
+
+// rank puts the uplink of the default route first.
+func rank(u model.Uplink, route int) int {
+	if u.Index > 0 && u.Index == route {
+		return 0
+	}
+	return 1
+}
+
+func locate(u *model.Uplink, sys fs.FS) error {
+	link, err := netlink.LinkByName(u.Device)
+	if err != nil {
+		if errors.As(err, new(netlink.LinkNotFoundError)) {
+			return fmt.Errorf("uplink %s: there is no such device", u.Device)
+		}
+		return fmt.Errorf("uplink %s: %w", u.Device, err)
+	}
+	u.Index = link.Attrs().Index
+	if u.Rates == ([2]bitrate.Rate{}) {
+		speed := portSpeed(sys, link.Attrs().Name)
+		u.Rates = [2]bitrate.Rate{speed, speed}
+	}
+	return nil
+}
+
+// portSpeed is the speed of a port of hardware; 0 for all others, whose figure
+// means nothing, and while there is no carrier.
+func portSpeed(sys fs.FS, device string) bitrate.Rate {
+	dir := path.Join("class/net", device)
+	if _, err := fs.Stat(sys, path.Join(dir, "device")); err != nil {
+		return 0
+	}
+	text, err := fs.ReadFile(sys, path.Join(dir, "speed"))
+	if err != nil {
+		return 0 // EINVAL without a carrier, and of radios
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil || n <= 0 {
+		return 0 // -1 is not known
+	}
+	return bitrate.Rate(n) * bitrate.Mbit
+}
+
+// defaultRoute is the index of the device of the default route, IPv4 before
+// IPv6 and the lowest metric first; 0 where there is none.
+func defaultRoute() (int, error) {
+	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+		routes, err := netlink.RouteListFiltered(family, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
+		if err != nil {
+			return 0, fmt.Errorf("read routes: %w", err)
+		}
+		best, metric := 0, 0
+		for _, r := range routes {
+			index := device(r)
+			if isDefault(r) && index > 0 && (best == 0 || r.Priority < metric) {
+				best, metric = index, r.Priority
+			}
+		}
+		if best > 0 {
+			return best, nil
+		}
+	}
+	return 0, nil
+}
+
+func isDefault(r netlink.Route) bool {
+	if r.Type != unix.RTN_UNICAST {
+		return false
+	}
+	if r.Dst == nil {
+		return true
+	}
+	ones, _ := r.Dst.Mask.Size()
+	return ones == 0 && r.Dst.IP.IsUnspecified()
+}
+
+func device(r netlink.Route) int {
+	if r.LinkIndex == 0 && len(r.MultiPath) > 0 {
+		return r.MultiPath[0].LinkIndex
+	}
+	return r.LinkIndex
+}
