@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kedge-io/kedge/agent/bandwidth/uplink"
 	"github.com/kedge-io/kedge/agent/enroll"
 	"github.com/kedge-io/kedge/agent/relay"
 	"github.com/kedge-io/kedge/internal/paths"
@@ -33,7 +34,9 @@ type Config struct {
 	// ResolvConf is the file with the host's resolvers.
 	ResolvConf string
 	// CgroupRoot is the cgroup below which pods live, "/" for the root.
-	CgroupRoot    string
+	CgroupRoot string
+	// Uplink says over which links the node reaches others and what they carry.
+	Uplink        uplink.Config
 	KubeletArgs   []string
 	KubeProxyArgs []string
 	Debug         bool
@@ -94,5 +97,5 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf("address %s cannot be that of a node: see --node-ip and --node-external-ip", ip))
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.Uplink.Validate())...)
 }
