@@ -1,49 +1,53 @@
 package shape
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"strings"
+)
 
-// attrs are netlink attributes by type.
-type attrs map[uint16][]byte
+// attrs are netlink attributes one after another. Few of the many that a link
+// has are asked for, so they are searched rather than sorted into a map.
+type attrs []byte
 
 const attrHeader = 4
 
 // align rounds up to the boundary of netlink messages and attributes.
 func align(n int) int { return (n + 3) &^ 3 }
 
-// parse reads attributes up to the first one that is broken.
-func parse(b []byte) attrs {
-	a := attrs{}
-	for len(b) >= attrHeader {
-		length := int(binary.NativeEndian.Uint16(b))
-		if length < attrHeader || length > len(b) {
-			break
+// find returns the data of the first attribute of a kind that is before any
+// broken one.
+func (a attrs) find(kind uint16) []byte {
+	const flags = 0xc000 // NLA_F_NESTED, NLA_F_NET_BYTEORDER
+	for len(a) >= attrHeader {
+		length := int(binary.NativeEndian.Uint16(a))
+		if length < attrHeader || length > len(a) {
+			return nil
 		}
-		const flags = 0xc000 // NLA_F_NESTED, NLA_F_NET_BYTEORDER
-		a[binary.NativeEndian.Uint16(b[2:])&^flags] = b[attrHeader:length]
-		b = b[min(align(length), len(b)):]
+		if binary.NativeEndian.Uint16(a[2:])&^flags == kind {
+			return a[attrHeader:length]
+		}
+		a = a[min(align(length), len(a)):]
 	}
-	return a
+	return nil
 }
 
-func (a attrs) nested(kind uint16) attrs { return parse(a[kind]) }
+func (a attrs) nested(kind uint16) attrs { return attrs(a.find(kind)) }
 
+// text is a string, which ends at its first zero byte.
 func (a attrs) text(kind uint16) string {
-	b := a[kind]
-	for len(b) > 0 && b[len(b)-1] == 0 {
-		b = b[:len(b)-1]
-	}
-	return string(b)
+	text, _, _ := strings.Cut(string(a.find(kind)), "\x00")
+	return text
 }
 
 func (a attrs) u32(kind uint16) uint32 {
-	if b := a[kind]; len(b) >= 4 {
+	if b := a.find(kind); len(b) >= 4 {
 		return binary.NativeEndian.Uint32(b)
 	}
 	return 0
 }
 
 func (a attrs) u64(kind uint16) uint64 {
-	if b := a[kind]; len(b) >= 8 {
+	if b := a.find(kind); len(b) >= 8 {
 		return binary.NativeEndian.Uint64(b)
 	}
 	return 0

@@ -65,10 +65,10 @@ func decodeCounter(device string, minor uint16, stats attrs) Counter {
 		number, c.Direction = strings.TrimPrefix(device, prefixIn), model.Ingress
 	}
 	c.Uplink, _ = strconv.Atoi(number)
-	if b := stats[nl.TCA_STATS_BASIC]; len(b) >= 12 {
+	if b := stats.find(nl.TCA_STATS_BASIC); len(b) >= 12 {
 		c.Bytes, c.Packets = binary.NativeEndian.Uint64(b), uint64(parseU32(b[8:]))
 	}
-	if b := stats[nl.TCA_STATS_QUEUE]; len(b) >= 20 {
+	if b := stats.find(nl.TCA_STATS_QUEUE); len(b) >= 20 {
 		c.Backlog, c.Drops, c.Overlimits = uint64(parseU32(b[4:])), uint64(parseU32(b[8:])), uint64(parseU32(b[16:]))
 	}
 	const packets64 = 8 // TCA_STATS_PKT64

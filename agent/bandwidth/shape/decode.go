@@ -59,7 +59,7 @@ func (q qdiscs) add(tc nl.TcMsg, a attrs) {
 	case kind == "clsact":
 		q.clsact[device] = true
 	case tc.Parent == rootParent:
-		glob := a.nested(nl.TCA_OPTIONS)[nl.TCA_HTB_INIT]
+		glob := a.nested(nl.TCA_OPTIONS).find(nl.TCA_HTB_INIT)
 		q.trees[device] = kind == "htb" && tc.Handle == handle(0) && len(glob) >= 12 && parseU32(glob[8:]) == uint32(plan.MinorHost)
 	case major == plan.Major:
 		q.leaf(device, uint16(tc.Parent), tc.Handle, decodeLeaf(kind, a))
@@ -90,7 +90,7 @@ func decodeLeaf(kind string, a attrs) Leaf {
 		l.Limit = a.nested(nl.TCA_OPTIONS).u32(nl.TCA_FQ_CODEL_MEMORY_LIMIT) / truesizeShare
 	case "tbf":
 		const limitOffset, largestOffset = 2 * nl.SizeofTcRateSpec, 2*nl.SizeofTcRateSpec + 8
-		if b := a.nested(nl.TCA_OPTIONS)[nl.TCA_TBF_PARMS]; len(b) >= largestOffset+4 {
+		if b := a.nested(nl.TCA_OPTIONS).find(nl.TCA_TBF_PARMS); len(b) >= largestOffset+4 {
 			// The queue that TBF makes by itself is not listed.
 			l = Leaf{Kind: "bfifo", Segmented: true, Limit: parseU32(b[limitOffset:]), Largest: parseU32(b[largestOffset:])}
 		}
@@ -119,7 +119,7 @@ func (c *conn) classes(device int, leaves map[uint16]*Leaf) (map[uint16]Class, e
 
 func decodeClass(tc nl.TcMsg, a attrs) (Class, bool) {
 	options := a.nested(nl.TCA_OPTIONS)
-	b := options[nl.TCA_HTB_PARMS]
+	b := options.find(nl.TCA_HTB_PARMS)
 	if len(b) < nl.SizeofTcHtbCopt {
 		return Class{}, false
 	}

@@ -126,7 +126,7 @@ func decodeFilter(tc nl.TcMsg, a attrs) (filter, bool) {
 	f.Uplink = filterPreference - int(f.preference)
 	action := options.nested(nl.TCA_BPF_ACT).nested(nl.TCA_ACT_TAB)
 	const indexOffset = 6 * 4 // struct tc_mirred
-	if params := action.nested(nl.TCA_ACT_OPTIONS)[nl.TCA_MIRRED_PARMS]; action.text(nl.TCA_ACT_KIND) == "mirred" && len(params) >= indexOffset+4 {
+	if params := action.nested(nl.TCA_ACT_OPTIONS).find(nl.TCA_MIRRED_PARMS); action.text(nl.TCA_ACT_KIND) == "mirred" && len(params) >= indexOffset+4 {
 		f.to = int(parseU32(params[indexOffset:]))
 	}
 	return f, true

@@ -81,7 +81,7 @@ func (c *conn) readLinks(s *kernelState) error {
 			return
 		}
 		info := nl.DeserializeIfInfomsg(b)
-		a := parse(b[unix.SizeofIfInfomsg:])
+		a := attrs(b[unix.SizeofIfInfomsg:])
 		d := link{
 			name: a.text(unix.IFLA_IFNAME), index: int(info.Index), kind: a.nested(unix.IFLA_LINKINFO).text(nl.IFLA_INFO_KIND),
 			mtu: int(a.u32(unix.IFLA_MTU)), up: info.Flags&unix.IFF_UP != 0,

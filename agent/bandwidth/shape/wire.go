@@ -157,7 +157,7 @@ func (c *conn) listOnce(kind uint16, request []byte, f func(body []byte)) error 
 func (c *conn) dump(kind uint16, filter nl.TcMsg, restart func(), f func(nl.TcMsg, attrs)) error {
 	return c.list(kind, filter.Serialize(), restart, func(b []byte) {
 		if len(b) >= nl.SizeofTcMsg {
-			f(*nl.DeserializeTcMsg(b), parse(b[nl.SizeofTcMsg:]))
+			f(*nl.DeserializeTcMsg(b), attrs(b[nl.SizeofTcMsg:]))
 		}
 	})
 }
@@ -243,7 +243,7 @@ func answer(b []byte, flags uint16) error {
 	if echoed > len(rest) {
 		return errno
 	}
-	if words := parse(rest[echoed:]).text(unix.NLMSGERR_ATTR_MSG); words != "" {
+	if words := attrs(rest[echoed:]).text(unix.NLMSGERR_ATTR_MSG); words != "" {
 		return fmt.Errorf("%w (%s)", errno, words)
 	}
 	return errno
