@@ -43,6 +43,8 @@ type Set interface {
 	Program(h Hook) (fd int, id uint32)
 	// Update makes the tables those of u: first what is new, then what goes.
 	Update(u plan.Uplink) error
+	// Differences are lines about tables that are not those of u.
+	Differences(u plan.Uplink) ([]string, error)
 	// Close gives back descriptors; what is attached stays.
 	Close() error
 }

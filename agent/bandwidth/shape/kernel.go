@@ -113,39 +113,6 @@ func (k *Kernel) Close() error {
 	return errors.Join(problems...)
 }
 
-// Observe reads what is in the kernel now, to be compared with [Kernel.Wish].
-func (k *Kernel) Observe() (State, error) {
-	c, err := dial()
-	if err != nil {
-		return State{}, err
-	}
-	defer c.Close()
-	have, err := c.read()
-	if err != nil {
-		return State{}, err
-	}
-	return have.state(), nil
-}
-
-// Wish is the state that the plan asks for of this kernel and its present links.
-func (k *Kernel) Wish(p plan.Plan) (State, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if err := k.probe(p); err != nil || k.abilities == nil {
-		return State{}, err
-	}
-	c, err := dial()
-	if err != nil {
-		return State{}, err
-	}
-	defer c.Close()
-	have := &kernelState{}
-	if err := c.readLinks(have); err != nil {
-		return State{}, err
-	}
-	return Wish(p, have.facts(*k.abilities)), nil
-}
-
 // set returns the programs of an uplink: those in use, those that a former
 // process attached, or new ones.
 func (k *Kernel) set(device string, attached []uint32) (Set, error) {

@@ -94,6 +94,8 @@ func (s *linkSet) Update(u plan.Uplink) error {
 	return nil
 }
 
+func (s *linkSet) Differences(plan.Uplink) ([]string, error) { return nil, nil }
+
 func (s *linkSet) Close() error {
 	for d := range s.programs {
 		_ = s.programs[d].Close()

@@ -125,12 +125,10 @@ func (n *node) limits(uplink bitrate.Rate, ceilings ...bitrate.Rate) plan.Plan {
 
 func class(minor, parent uint16, rate, ceil bitrate.Rate) plan.Class {
 	return plan.Class{
-		Minor: minor, Parent: parent, Rate: rate, Ceil: ceil, Priority: 4, Quantum: 1514,
-		Burst: burst(rate), Cburst: burst(ceil), Queue: max(uint32(ceil/8/50), 6*1514),
+		Minor: minor, Parent: parent, Rate: rate, Ceil: ceil, Priority: 4, Quantum: plan.Quantum(ceil, 1),
+		Burst: plan.Burst(rate), Cburst: plan.Burst(ceil), Queue: plan.Queue(ceil),
 	}
 }
-
-func burst(r bitrate.Rate) uint32 { return max(uint32(r/8/100), 3200) }
 
 func TestKernelIsWhatThePlanSays(t *testing.T) {
 	n := newNode(t, 2)
