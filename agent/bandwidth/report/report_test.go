@@ -24,8 +24,8 @@ func node(rate bitrate.Rate, pods ...model.Pod) model.Node {
 	return model.Node{Uplinks: []model.Uplink{{Device: "eth0", Index: 2, Rates: Rates{rate, rate}}}, Pods: pods}
 }
 
-func running(name string, min bitrate.Rate) model.Pod {
-	return model.Pod{UID: name, Namespace: "default", Name: name, Limits: model.Limits{model.Egress: {Min: min}}}
+func running(name string, guarantee bitrate.Rate) model.Pod {
+	return model.Pod{UID: name, Namespace: "default", Name: name, Limits: model.Limits{model.Egress: {Min: guarantee}}}
 }
 
 func wantResources(t *testing.T, in Input, egressKbps, ingressKbps string) {
