@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -100,14 +101,16 @@ func (b *Bandwidth) Run(ctx context.Context, ready func()) error {
 	defer cancel()
 	b.herald = newHerald(b.cfg.NodeName, api.kube, b.log)
 	defer b.herald.start(ctx)()
-	watched := make(chan struct{})
-	go func() {
-		defer close(watched)
-		b.watch.run(ctx)
-	}()
-	defer func() { <-watched }()
+	var others sync.WaitGroup
+	defer others.Wait()
+	others.Go(func() { b.watch.run(ctx) })
+	others.Go(func() {
+		if err := b.parts.Reporter.Run(ctx); err != nil && ctx.Err() == nil {
+			b.log.Warn("this node's bandwidth is not reported", "error", err)
+		}
+	})
 	for _, c := range b.parts.Changed {
-		go b.forward(ctx, c)
+		others.Go(func() { b.forward(ctx, c) })
 	}
 	defer cancel() // before the waits above
 	defer b.saving.flush()

@@ -19,6 +19,7 @@ import (
 	"github.com/kedge-io/kedge/agent/bandwidth/inventory"
 	"github.com/kedge-io/kedge/agent/bandwidth/model"
 	"github.com/kedge-io/kedge/agent/bandwidth/plan"
+	"github.com/kedge-io/kedge/agent/bandwidth/report"
 	"github.com/kedge-io/kedge/agent/bandwidth/shape"
 	"github.com/kedge-io/kedge/api/edge/v1alpha1"
 	"github.com/kedge-io/kedge/internal/bitrate"
@@ -84,6 +85,22 @@ func (f *fakeKernel) Apply(_ context.Context, p plan.Plan) (shape.Result, error)
 
 func (f *fakeKernel) Counters() ([]shape.Counter, error) { return f.counters, nil }
 
+func (f *fakeKernel) Differences(plan.Plan) ([]string, error) { return nil, f.err }
+
+func (f *fakeKernel) Attribution() (v1alpha1.Attribution, []string) {
+	return v1alpha1.AttributionCgroup, nil
+}
+
+// fakeReporter keeps the latest report.
+type fakeReporter struct{ last report.Input }
+
+func (f *fakeReporter) Update(in report.Input) { f.last = in }
+
+func (f *fakeReporter) Run(ctx context.Context) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
 // ceilOf is the ceiling of a class in the latest plan, 0 for none.
 func (f *fakeKernel) ceilOf(owner string, d model.Direction) bitrate.Rate {
 	if len(f.plans) == 0 {
@@ -103,6 +120,7 @@ type bench struct {
 	inv            *fakeInventory
 	uplinks        *fakeUplinks
 	kernel         *fakeKernel
+	reporter       *fakeReporter
 	pods, policies *fakeAPI
 	api            *fake.Clientset
 	ready          bool
@@ -119,6 +137,7 @@ func newBench(t *testing.T) *bench {
 			Device: "eth0", Index: 2, Rates: [2]bitrate.Rate{100 * bitrate.Mbit, 100 * bitrate.Mbit},
 		}}},
 		kernel:   &fakeKernel{},
+		reporter: &fakeReporter{},
 		pods:     &fakeAPI{list: &corev1.PodList{ListMeta: metav1.ListMeta{ResourceVersion: "1"}}},
 		policies: &fakeAPI{list: &v1alpha1.BandwidthPolicyList{ListMeta: metav1.ListMeta{ResourceVersion: "1"}}},
 		api:      fake.NewClientset(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "edge", UID: "uid-edge"}}),
@@ -136,7 +155,7 @@ func (w *bench) start(t *testing.T) (stop func()) {
 		StateFile: filepath.Join(w.files, "bandwidth.json"), ClassesFile: filepath.Join(w.files, "classes.json"),
 		Local: func() []netip.Prefix { return nil },
 	}, Parts{
-		Inventory: w.inv, Uplinks: w.uplinks, Kernel: w.kernel, Changed: []<-chan struct{}{w.inv.changed},
+		Inventory: w.inv, Uplinks: w.uplinks, Kernel: w.kernel, Reporter: w.reporter, Changed: []<-chan struct{}{w.inv.changed},
 	}, slog.New(slog.DiscardHandler), func(err error) { w.reported = err })
 	if err != nil {
 		t.Fatal(err)
@@ -386,6 +405,30 @@ func TestAPodAtItsCeilingForLongIsAnEvent(t *testing.T) {
 		}
 		if got := eventsOf(t, w.api); got != "Warning Pod BandwidthThrottled" {
 			t.Errorf("events are %q", got)
+		}
+	})
+}
+
+func TestWhatPodsRequestIsReportedOnceTheAPIHasSpoken(t *testing.T) {
+	onBench(t, func(w *bench) {
+		w.inv.set()
+		after(gather)
+		if w.reporter.last.Requests == nil {
+			t.Error("no requests although the API said that there are no pods")
+		}
+		asks := podObject("web", nil)
+		asks.Spec.Containers[0].Resources.Requests = corev1.ResourceList{v1alpha1.ResourceEgress: resource.MustParse("5000")}
+		w.pods.watcher.Add(asks)
+		after(time.Second)
+		if got := w.reporter.last.Requests["uid-web"]; got[model.Egress] != 5*bitrate.Mbit {
+			t.Errorf("requests are %v", w.reporter.last.Requests)
+		}
+		ended := podObject("web", nil)
+		ended.ResourceVersion, ended.Status.Phase = "2", corev1.PodSucceeded
+		w.pods.watcher.Modify(ended)
+		after(time.Second)
+		if got := w.reporter.last.Requests; got == nil || len(got) != 0 {
+			t.Errorf("requests are %v after the pod ended", got)
 		}
 	})
 }

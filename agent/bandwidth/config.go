@@ -8,7 +8,9 @@ import (
 	"github.com/kedge-io/kedge/agent/bandwidth/inventory"
 	"github.com/kedge-io/kedge/agent/bandwidth/model"
 	"github.com/kedge-io/kedge/agent/bandwidth/plan"
+	"github.com/kedge-io/kedge/agent/bandwidth/report"
 	"github.com/kedge-io/kedge/agent/bandwidth/shape"
+	"github.com/kedge-io/kedge/api/edge/v1alpha1"
 )
 
 // Config says what the component is about. It is not changed after [New].
@@ -66,6 +68,20 @@ type Kernel interface {
 	Apply(ctx context.Context, p plan.Plan) (shape.Result, error)
 	// Counters are those of all classes.
 	Counters() ([]shape.Counter, error)
+	// Differences reads the kernel and returns a line for each thing that is not
+	// as planned.
+	Differences(p plan.Plan) ([]string, error)
+	// Attribution is how containers are told apart, and what this kernel has that
+	// others lack; empty where that is not known yet.
+	Attribution() (how v1alpha1.Attribution, abilities []string)
+}
+
+// Reporter tells the API what this node does about bandwidth.
+type Reporter interface {
+	// Update takes what is known now; it does not wait for the API.
+	Update(in report.Input)
+	// Run keeps the report in the API until ctx ends.
+	Run(ctx context.Context) error
 }
 
 // Parts are what the component brings together.
@@ -73,6 +89,7 @@ type Parts struct {
 	Inventory Inventory
 	Uplinks   Uplinks
 	Kernel    Kernel
+	Reporter  Reporter
 	// Changed receive something when inventory or uplinks have changed.
 	Changed []<-chan struct{}
 }

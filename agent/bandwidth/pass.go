@@ -7,6 +7,7 @@ import (
 	"github.com/kedge-io/kedge/agent/bandwidth/inventory"
 	"github.com/kedge-io/kedge/agent/bandwidth/model"
 	"github.com/kedge-io/kedge/agent/bandwidth/plan"
+	"github.com/kedge-io/kedge/agent/bandwidth/report"
 	"github.com/kedge-io/kedge/agent/bandwidth/shape"
 )
 
@@ -30,6 +31,7 @@ func (b *Bandwidth) pass(ctx context.Context) error {
 	b.now.Store(now)
 	b.saving.keep(b.last)
 	b.tell(now, uplinkErr)
+	b.parts.Reporter.Update(b.reportOf(now))
 	b.count(now)
 	return now.err
 }
@@ -70,6 +72,20 @@ func (b *Bandwidth) apply(ctx context.Context, now *applied) error {
 		b.drift.over()
 	}
 	return err
+}
+
+// reportOf is a pass in the words of package report.
+func (b *Bandwidth) reportOf(now *applied) report.Input {
+	in := report.Input{Node: now.node, Refusals: now.refusals, Requests: b.last.requests()}
+	for i, view := range now.pods {
+		p := now.node.Pods[i]
+		in.Pods = append(in.Pods, report.Pod{Namespace: p.Namespace, Name: p.Name, UID: p.UID, Wanted: view.wanted, Problems: view.problems})
+	}
+	if now.err != nil {
+		in.Trouble = now.err.Error()
+	}
+	in.Attribution, in.Abilities = b.parts.Kernel.Attribution()
+	return in
 }
 
 // drifted tells that something else has changed what the former pass left.

@@ -8,14 +8,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/kedge-io/kedge/api/edge/v1alpha1"
+	"github.com/kedge-io/kedge/internal/edgeclient"
+	"github.com/kedge-io/kedge/internal/kubeclient"
 )
 
 // clients are the ways to the API.
@@ -27,16 +25,14 @@ type clients struct {
 
 // connect makes the clients of this node. It does not speak with anybody yet.
 func connect(kubeconfig, node string) (clients, error) {
-	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	config, err := kubeclient.FromFile(kubeconfig, "kedge-"+Name)
 	if err != nil {
-		return clients{}, fmt.Errorf("read kubeconfig %s of bandwidth: %w", kubeconfig, err)
+		return clients{}, err
 	}
-	config.UserAgent = "kedge-" + Name
-	policies, err := policyClient(config)
+	edge, err := edgeclient.New(config)
 	if err != nil {
-		return clients{}, fmt.Errorf("client of bandwidth policies: %w", err)
+		return clients{}, err
 	}
-	config.ContentType = "application/vnd.kubernetes.protobuf"
 	kube, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return clients{}, fmt.Errorf("client of bandwidth: %w", err)
@@ -45,19 +41,8 @@ func connect(kubeconfig, node string) (clients, error) {
 	return clients{
 		kube:     kube,
 		pods:     cache.NewListWatchFromClient(kube.CoreV1().RESTClient(), "pods", metav1.NamespaceAll, own),
-		policies: cache.NewListWatchFromClient(policies, v1alpha1.BandwidthPolicies, metav1.NamespaceAll, fields.Everything()),
+		policies: edgeclient.Source(edge.BandwidthPolicies(metav1.NamespaceAll)),
 	}, nil
-}
-
-func policyClient(config *rest.Config) (rest.Interface, error) {
-	scheme := runtime.NewScheme()
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
-		return nil, err
-	}
-	own, version := rest.CopyConfig(config), v1alpha1.GroupVersion()
-	own.GroupVersion, own.APIPath = &version, "/apis"
-	own.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
-	return rest.RESTClientFor(own)
 }
 
 // watch follows the wishes of the API.
@@ -81,27 +66,50 @@ func newWatch(c clients, changed func(late bool)) (*watch, error) {
 	if err := w.policies.SetTransform(slimPolicyObject); err != nil {
 		return nil, err
 	}
-	if _, err := w.pods.AddEventHandler(handler(w.pods, changed, func(a, b *corev1.Pod) bool {
-		return wishOf(a).equal(wishOf(b))
+	if _, err := w.pods.AddEventHandler(handler(w.pods, changed, func(a, b *corev1.Pod) difference {
+		before, after := wishOf(a), wishOf(b)
+		switch {
+		case !before.equal(after):
+			return wishDiffers
+		case before.requested != after.requested || before.ended != after.ended:
+			return reportDiffers
+		}
+		return nothingDiffers
 	})); err != nil {
 		return nil, err
 	}
-	_, err := w.policies.AddEventHandler(handler(w.policies, changed, func(a, b *v1alpha1.BandwidthPolicy) bool {
-		return a.UID == b.UID && a.Generation == b.Generation
+	_, err := w.policies.AddEventHandler(handler(w.policies, changed, func(a, b *v1alpha1.BandwidthPolicy) difference {
+		if a.UID == b.UID && a.Generation == b.Generation {
+			return nothingDiffers
+		}
+		return wishDiffers
 	}))
 	return w, err
 }
 
+// difference is what a change of an object is about.
+type difference uint8
+
+const (
+	nothingDiffers difference = iota
+	// reportDiffers: only what is told to others.
+	reportDiffers
+	wishDiffers
+)
+
 // handler calls changed for what makes a difference. What comes while the
 // informer lists for the first time has been so for a while.
-func handler[T any](of cache.SharedInformer, changed func(late bool), same func(a, b T) bool) cache.ResourceEventHandler {
+func handler[T any](of cache.SharedInformer, changed func(late bool), differ func(a, b T) difference) cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerDetailedFuncs{
 		AddFunc: func(_ any, listed bool) { changed(!listed && of.HasSynced()) },
 		UpdateFunc: func(before, after any) {
 			a, okA := before.(T)
 			b, okB := after.(T)
-			if !okA || !okB || !same(a, b) {
-				changed(true)
+			if !okA || !okB {
+				return
+			}
+			if d := differ(a, b); d != nothingDiffers {
+				changed(d == wishDiffers)
 			}
 		},
 		DeleteFunc: func(any) { changed(true) },
@@ -159,13 +167,18 @@ func slimPodObject(obj any) (any, error) {
 		}
 		slim.Annotations[mirrorAnnotation] = mirror
 	}
-	for _, c := range pod.Spec.InitContainers {
-		slim.Spec.InitContainers = append(slim.Spec.InitContainers, corev1.Container{Name: c.Name})
-	}
-	for _, c := range pod.Spec.Containers {
-		slim.Spec.Containers = append(slim.Spec.Containers, corev1.Container{Name: c.Name})
-	}
+	slim.Status.Phase = pod.Status.Phase
+	slim.Spec.Overhead, slim.Spec.Resources = pod.Spec.Overhead, pod.Spec.Resources
+	slim.Spec.InitContainers, slim.Spec.Containers = slimContainers(pod.Spec.InitContainers), slimContainers(pod.Spec.Containers)
 	return slim, nil
+}
+
+func slimContainers(all []corev1.Container) []corev1.Container {
+	var slim []corev1.Container
+	for _, c := range all {
+		slim = append(slim, corev1.Container{Name: c.Name, RestartPolicy: c.RestartPolicy, Resources: c.Resources})
+	}
+	return slim
 }
 
 func slimPolicyObject(obj any) (any, error) {

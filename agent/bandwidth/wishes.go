@@ -13,6 +13,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/kedge-io/kedge/agent/bandwidth/report"
 	"github.com/kedge-io/kedge/api/edge/v1alpha1"
 	"github.com/kedge-io/kedge/internal/fsx"
 )
@@ -27,6 +28,9 @@ type podWish struct {
 	Labels      map[string]string `json:"labels,omitempty"`
 	Annotations map[string]string `json:"annotations,omitempty"`
 	Containers  []string          `json:"containers,omitempty"`
+	// requested is what scheduler and kubelet count for it; nothing once it ended.
+	requested report.Rates
+	ended     bool
 }
 
 // wishes are all that the API says. They are not changed once they are made.
@@ -47,6 +51,10 @@ func wishOf(pod *corev1.Pod) podWish {
 	w := podWish{
 		podRef: podRef{Namespace: pod.Namespace, Name: pod.Name, UID: string(pod.UID)},
 		Labels: pod.Labels, Annotations: bandwidthOnly(pod.Annotations),
+		ended: pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed,
+	}
+	if !w.ended {
+		w.requested = report.Requested(pod)
 	}
 	for _, list := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
 		for _, c := range list {
@@ -76,6 +84,22 @@ func isBandwidth(key string) bool {
 		strings.HasPrefix(key, v1alpha1.AnnotationPrefix)
 }
 
+// requests are those of all pods that have not ended; nil as long as the API has
+// not said which they are.
+func (w wishes) requests() map[string]report.Rates {
+	if !w.fresh {
+		return nil
+	}
+	all := map[string]report.Rates{}
+	for uid, pod := range w.Pods {
+		if !pod.ended {
+			all[uid] = pod.requested
+		}
+	}
+	return all
+}
+
+// equal tells that both wish the same.
 func (w podWish) equal(other podWish) bool {
 	return w.podRef == other.podRef && maps.Equal(w.Labels, other.Labels) &&
 		maps.Equal(w.Annotations, other.Annotations) && slices.Equal(w.Containers, other.Containers)
