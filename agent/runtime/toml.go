@@ -71,7 +71,7 @@ required_plugins = ["io.containerd.grpc.v1.cri"]
   plugin_path = {{q .NRIPlugins}}
   plugin_config_path = {{q .NRIConfig}}
   plugin_registration_timeout = "5s"
-  plugin_request_timeout = "3s"
+  plugin_request_timeout = "10s"
 
 [plugins."io.containerd.grpc.v1.cri"]
   disable_tcp_service = true

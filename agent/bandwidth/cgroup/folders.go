@@ -48,6 +48,8 @@ type Folders struct {
 
 	mu sync.Mutex
 	h  *hierarchy
+	// making keeps a sweep from a folder that is about to get its processes.
+	making sync.Mutex
 }
 
 // New returns folders without looking at the host.
@@ -98,13 +100,15 @@ func (f *Folders) Identify(ctx context.Context, c Container) (uint64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("cgroup of container %s: %w", c.ID, err)
 	}
-	if own, ok := ownFolder(m[""], c.ID); ok {
+	if own, ok := ownFolder(m[""], c.ID); ok && path.Dir(own) != f.cfg.parent() {
 		return h.identity(own)
 	}
 	legacy, ok := m.legacyFolder(c.ID)
 	if !ok {
 		return 0, fmt.Errorf("container %s: its process %d is in no folder that carries its name", c.ID, c.Pid)
 	}
+	f.making.Lock()
+	defer f.making.Unlock()
 	mine := mirror{h: h, path: path.Join(f.cfg.parent(), c.ID)}
 	if err := mine.gather(ctx, legacy); err != nil {
 		return 0, fmt.Errorf("mirror container %s: %w", c.ID, err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 
@@ -64,21 +65,38 @@ func (f *Folders) Keep(ids []string) error {
 	if err != nil {
 		return err
 	}
-	entries, err := os.ReadDir(h.folder(f.cfg.parent()))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	errs := []error{err}
-	for _, e := range entries {
-		if !e.IsDir() || slices.Contains(ids, e.Name()) {
+	f.making.Lock()
+	defer f.making.Unlock()
+	var errs []error
+	for _, id := range mirrored(h, f.cfg) {
+		if slices.Contains(ids, id) {
 			continue
 		}
-		if err := f.drop(h, e.Name()); err != nil && !errors.Is(err, unix.EBUSY) {
+		if err := f.drop(h, id); err != nil && !errors.Is(err, unix.EBUSY) {
 			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
 }
+
+// mirrored lists the containers that have a folder of ours. Whatever else
+// somebody made there is not ours.
+func mirrored(h *hierarchy, cfg Config) []string {
+	entries, err := os.ReadDir(h.folder(cfg.parent()))
+	if err != nil {
+		return nil
+	}
+	var ids []string
+	for _, e := range entries {
+		if e.IsDir() && containerID.MatchString(e.Name()) {
+			ids = append(ids, e.Name())
+		}
+	}
+	return ids
+}
+
+// containerID is the form of the runtime's IDs (containerd, internal/cri/util).
+var containerID = regexp.MustCompile("^[0-9a-f]{64}$")
 
 // Drop removes the folder of a container that ended. It is no error when there
 // is none; with processes in it, it stays, and the error is unix.EBUSY.
@@ -113,21 +131,17 @@ func Remove(ctx context.Context, cfg Config) error {
 		return nil //nolint:nilerr // without a hierarchy nothing was ever made
 	}
 	defer h.close()
-	parent := h.folder(cfg.parent())
-	for range rounds {
-		left := processes(parent)
-		if len(left) == 0 || ctx.Err() != nil {
-			break
-		}
-		for _, pid := range left {
-			_ = move(h.top, pid) // what stays is told below
-		}
+	var errs []error
+	for _, id := range mirrored(h, cfg) {
+		dir := h.folder(filepath.Join(cfg.parent(), id))
+		empty(ctx, h, dir)
+		errs = append(errs, removeTree(dir))
 	}
-	if err := removeTree(parent); err != nil {
+	if err := unix.Rmdir(h.folder(cfg.parent())); err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EBUSY) {
+		errs = append(errs, fmt.Errorf("remove cgroup2 folder %s: %w", cfg.parent(), err))
+	}
+	if err := errors.Join(errs...); err != nil || h.mount == nil {
 		return err
-	}
-	if h.mount == nil {
-		return nil
 	}
 	// Nobody else uses the hierarchy, so what leads to our folder is ours too.
 	for dir := filepath.Dir(cfg.parent()); dir != "/"; dir = filepath.Dir(dir) {
@@ -136,4 +150,18 @@ func Remove(ctx context.Context, cfg Config) error {
 		}
 	}
 	return nil
+}
+
+// empty moves the processes of a folder to the root of the hierarchy. What does
+// not go keeps the folder, which is told then.
+func empty(ctx context.Context, h *hierarchy, dir string) {
+	for range rounds {
+		left := processes(dir)
+		if len(left) == 0 || ctx.Err() != nil {
+			return
+		}
+		for _, pid := range left {
+			_ = move(h.top, pid)
+		}
+	}
 }

@@ -14,6 +14,8 @@ import (
 // Pod is a pod that has a sandbox on this node. Values are not changed after
 // they were given out.
 type Pod struct {
+	// UID is the runtime's word: for static pods that is not the UID of the
+	// object in the API, but its annotation kubernetes.io/config.hash.
 	UID, Namespace, Name string
 	// Labels and Annotations are those of the Kubernetes object when the
 	// sandbox was made.
@@ -39,24 +41,47 @@ type Container struct {
 	Ports []model.Port
 }
 
+// folders is what is used of [cgroup.Folders].
+type folders interface {
+	Identify(ctx context.Context, c cgroup.Container) (uint64, error)
+	Gather(ctx context.Context, c cgroup.Container) error
+	Drop(id string) error
+	Keep(ids []string) error
+}
+
 // Inventory is a [runtime.Observer]. Its methods may be called from any
 // goroutine.
 type Inventory struct {
-	folders *cgroup.Folders
+	folders folders
+	kernel  locator
 	log     *slog.Logger
 	report  func(error)
 
-	mu       sync.Mutex
-	revision uint64
-	pods     []Pod
+	mu        sync.Mutex
+	sandboxes map[string]*sandbox // by ID
+	view      []Pod
+	revision  uint64
+	barrier   barrier
+	// subscribers get a note after each change.
+	subscribers []chan struct{}
+	// again wakes Run when something is to be looked for again.
+	again chan struct{}
 }
 
 var _ runtime.Observer = (*Inventory)(nil)
 
-// New returns an empty inventory. report is told when something about a pod
-// cannot be found out, and nil when all can again.
-func New(folders *cgroup.Folders, log *slog.Logger, report func(error)) *Inventory {
-	return &Inventory{folders: folders, log: log, report: report}
+// New returns an empty inventory of the network namespace that the calling
+// thread is in. report is told what about a pod cannot be found out, and nil
+// when all can be.
+func New(f *cgroup.Folders, log *slog.Logger, report func(error)) *Inventory {
+	return newInventory(f, newKernel(), log, report)
+}
+
+func newInventory(f folders, k locator, log *slog.Logger, report func(error)) *Inventory {
+	return &Inventory{
+		folders: f, kernel: k, log: log, report: report,
+		sandboxes: map[string]*sandbox{}, again: make(chan struct{}, 1), barrier: newBarrier(),
+	}
 }
 
 // Pods returns all pods, sorted by namespace, name and UID, and the revision of
@@ -64,27 +89,45 @@ func New(folders *cgroup.Folders, log *slog.Logger, report func(error)) *Invento
 func (i *Inventory) Pods() ([]Pod, uint64) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return i.pods, i.revision
+	return i.view, i.revision
 }
 
 // Subscribe returns a channel that receives something after each change. It
-// holds one note.
-func (i *Inventory) Subscribe() <-chan struct{} { return make(chan struct{}, 1) }
+// holds one note. From then on the runtime waits for [Inventory.Applied].
+func (i *Inventory) Subscribe() <-chan struct{} {
+	c := make(chan struct{}, 1)
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.subscribers = append(i.subscribers, c)
+	return c
+}
 
 // Applied says that everything up to that revision is in the kernel, or that
-// nothing more can be done about it now. Only then the runtime goes on.
-func (i *Inventory) Applied(revision uint64) {}
+// nothing more can be done about it now. Then the runtime goes on.
+func (i *Inventory) Applied(revision uint64) { i.barrier.reach(revision) }
 
-// Run follows links that vanish, and looks again after what could not be found
-// out, until ctx ends.
-func (i *Inventory) Run(ctx context.Context) error {
-	<-ctx.Done()
-	return ctx.Err()
+// change brings the view up to date, tells subscribers if it differs and
+// returns the revision to wait for; 0 if there is nobody to wait for. i.mu is
+// held.
+func (i *Inventory) change() uint64 {
+	view := viewOf(i.sandboxes)
+	if i.revision > 0 && samePods(i.view, view) {
+		return 0
+	}
+	i.view = view
+	i.revision++
+	for _, c := range i.subscribers {
+		notify(c)
+	}
+	if len(i.subscribers) == 0 {
+		return 0
+	}
+	return i.revision
 }
 
-// Synchronize replaces everything that was known.
-func (i *Inventory) Synchronize(ctx context.Context, pods []runtime.PodSandbox, containers []runtime.PodContainer) {
+func notify(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
 }
-
-// Observe takes in one event.
-func (i *Inventory) Observe(ctx context.Context, e runtime.PodEvent) {}

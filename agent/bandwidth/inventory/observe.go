@@ -1,0 +1,133 @@
+package inventory
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/kedge-io/kedge/agent/bandwidth/cgroup"
+	"github.com/kedge-io/kedge/agent/runtime"
+)
+
+// Synchronize replaces everything that was known. It does not wait for anybody:
+// what runs has been shaped before, or cannot be helped.
+func (i *Inventory) Synchronize(ctx context.Context, pods []runtime.PodSandbox, containers []runtime.PodContainer) {
+	fresh := map[string]*sandbox{}
+	for _, p := range pods {
+		fresh[p.ID] = newSandbox(p)
+	}
+	var ids []string
+	for _, c := range containers {
+		s, ok := fresh[c.Sandbox]
+		if !ok || c.Pid == 0 {
+			continue // it has no process yet, or none any more
+		}
+		found := newContainer(c)
+		found.cgroup, found.err = i.identify(ctx, c)
+		s.containers[c.ID] = found
+		ids = append(ids, c.ID)
+	}
+	for _, s := range fresh {
+		if s.lives() {
+			s.place, s.placeErr = i.kernel.locate(s.pod.NetNS, s.holder())
+		}
+	}
+	if err := i.folders.Keep(ids); err != nil && !errors.Is(err, cgroup.ErrNone) {
+		i.log.Warn("folders of former containers stay", "error", err)
+	}
+	i.mu.Lock()
+	i.sandboxes = fresh
+	i.change()
+	i.mu.Unlock()
+	notify(i.again)
+}
+
+// Observe takes in one event, and holds up the start of pods and containers
+// until the change was applied.
+func (i *Inventory) Observe(ctx context.Context, e runtime.PodEvent) {
+	switch e.Kind {
+	case runtime.PodStarted:
+		s := newSandbox(e.Pod)
+		s.place, s.placeErr = i.kernel.locate(e.Pod.NetNS, e.Pod.Pid)
+		i.apply(ctx, s.placeErr, func() { i.sandboxes[e.Pod.ID] = s })
+	case runtime.ContainerStarting:
+		c := newContainer(e.Container)
+		c.cgroup, c.err = i.identify(ctx, e.Container)
+		i.apply(ctx, c.err, func() { i.addContainer(e.Pod, c) })
+	case runtime.ProcessAdded:
+		i.addProcess(ctx, e.Container)
+	case runtime.PodStopped, runtime.PodRemoved:
+		i.apply(nil, nil, func() { delete(i.sandboxes, e.Pod.ID) })
+	case runtime.ContainerStopped, runtime.ContainerRemoved:
+		i.removeContainer(e.Container.ID)
+	}
+}
+
+// apply makes a change and, with a context, waits until it is in the kernel.
+func (i *Inventory) apply(ctx context.Context, err error, change func()) {
+	i.mu.Lock()
+	change()
+	revision := i.change()
+	i.mu.Unlock()
+	if err != nil {
+		notify(i.again)
+	}
+	if ctx != nil && revision > 0 && !i.barrier.await(ctx, revision) {
+		i.log.Warn("the runtime went on before the kernel was ready, which follows", "revision", revision)
+	}
+}
+
+// addContainer also brings back a pod that is not known. i.mu is held.
+func (i *Inventory) addContainer(pod runtime.PodSandbox, c *container) {
+	s, ok := i.sandboxes[c.c.Sandbox]
+	if !ok {
+		s = newSandbox(pod)
+		s.placeErr = errUnseen
+		i.sandboxes[c.c.Sandbox] = s
+		notify(i.again)
+	}
+	s.containers[c.c.ID] = c
+}
+
+func (i *Inventory) removeContainer(id string) {
+	i.apply(nil, nil, func() {
+		for _, s := range i.sandboxes {
+			delete(s.containers, id)
+		}
+	})
+	// Its last processes may still be ending: then a later sweep removes it.
+	if err := i.folders.Drop(id); errors.Is(err, unix.EBUSY) {
+		notify(i.again)
+	} else if err != nil {
+		i.log.Warn("folder of a container stays", "container", id, "error", err)
+	}
+}
+
+// addProcess brings what was added to a container where its first process is.
+func (i *Inventory) addProcess(ctx context.Context, c runtime.PodContainer) {
+	if err := i.folders.Gather(ctx, cgroup.Container{ID: c.ID, Pid: c.Pid}); err != nil && !errors.Is(err, cgroup.ErrNone) {
+		i.log.Warn("a process that was added to a container counts for its pod only", "container", c.ID, "error", err)
+	}
+}
+
+// identify returns 0 where the kernel has no cgroup2, which is no trouble of
+// this container.
+func (i *Inventory) identify(ctx context.Context, c runtime.PodContainer) (uint64, error) {
+	id, err := i.folders.Identify(ctx, cgroup.Container{ID: c.ID, Pid: c.Pid})
+	if errors.Is(err, cgroup.ErrNone) {
+		return 0, nil
+	}
+	return id, err
+}
+
+// known are the IDs of all containers. i.mu is held.
+func (i *Inventory) known() []string {
+	var ids []string
+	for _, s := range i.sandboxes {
+		ids = slices.AppendSeq(ids, maps.Keys(s.containers))
+	}
+	return ids
+}
