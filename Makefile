@@ -40,10 +40,10 @@ LDFLAGS := -s -w \
 
 # --- building ---------------------------------------------------------------
 .DEFAULT_GOAL := build
-.PHONY: help deps generate codegen bundle link build next lint unit namespace process cluster test lab demo bench bench-link bench-scale docs clean
+.PHONY: help deps generate codegen bundle link build next lint unit namespace process cluster test lab demo bench bench-link bench-bandwidth bench-scale docs clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 deps: ## install the Debian packages that are missing
 	@scripts/deps
@@ -117,6 +117,9 @@ bench: deps build ## measure what docs/benchmarks.md reports (root)
 
 bench-link: deps ## measure the link beside raw TLS, remotedialer and konnectivity (root)
 	scripts/bench-link
+
+bench-bandwidth: deps build ## measure bandwidth beside the CNI plugin, tc and nothing (root)
+	scripts/bench-bandwidth
 
 bench-scale: ## measure a server's end of the link with 1000 simulated agents
 	scripts/bench-scale

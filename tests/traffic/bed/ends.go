@@ -90,3 +90,6 @@ func (e End) post(ctx context.Context, path string, ask any) ([]byte, error) {
 	}
 	return text, err
 }
+
+// Directions are the trees that a change of both goes to.
+var Directions = [2]string{"egress", "ingress"}

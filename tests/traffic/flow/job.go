@@ -2,6 +2,7 @@ package flow
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"syscall"
@@ -42,6 +43,8 @@ type Job struct {
 	Interval time.Duration `json:"interval,omitempty"`
 	// Priority is SO_PRIORITY of the near end's sockets, above 6 with CAP_NET_ADMIN only.
 	Priority int `json:"priority,omitempty"`
+	// Within, if set, runs what opens sockets, for instance in another network namespace.
+	Within func(open func()) `json:"-"`
 }
 
 // Result is what came of a job.
@@ -109,5 +112,11 @@ func (j Job) dial(ctx context.Context, network string) (net.Conn, error) {
 		}
 		return err
 	}}
-	return d.DialContext(ctx, network, j.To)
+	if j.Within == nil {
+		return d.DialContext(ctx, network, j.To)
+	}
+	var conn net.Conn
+	err := errors.New("nothing was opened")
+	j.Within(func() { conn, err = d.DialContext(ctx, network, j.To) })
+	return conn, err
 }
