@@ -67,6 +67,8 @@ type Class struct {
 	// NAMESPACE/NAME" for what no container of the pod is known to have sent,
 	// and the last three with "local " in front for traffic that stays.
 	Owner string
+	// UID is that of the pod, if it is one's.
+	UID string
 	// Rate and Ceil in bits per second, never 0.
 	Rate, Ceil bitrate.Rate
 	// Priority is HTB's, 0 to 7, the lower borrows first.

@@ -46,7 +46,7 @@ func (m *maker) pod(t *tree, p model.Pod, d model.Direction, first bool, to *tar
 		rate += m.granted(p, d)
 	}
 	g := group{
-		name: p.Namespace + "/" + p.Name, parent: MinorRoot, rate: min(rate, ceil), ceil: ceil,
+		uid: p.UID, name: p.Namespace + "/" + p.Name, parent: MinorRoot, rate: min(rate, ceil), ceil: ceil,
 		priority: htbPriority(p.Priority), kids: kids, minors: minors, turn: t.root,
 	}
 	to.pod.Class[d] = t.group(g, d)
@@ -74,12 +74,12 @@ func (m *maker) local(t *tree, p model.Pod, d model.Direction, to *targets) {
 	if ceil := p.Limits[d].Max; ceil > 0 {
 		ceil = below(ceil, openRate)
 		to.pod.Local[d] = t.group(group{
-			prefix: "local ", name: name, rate: ceil, ceil: ceil, priority: htbPriority(p.Priority), kids: kids, minors: minors, turn: ceil,
+			prefix: "local ", uid: p.UID, name: name, rate: ceil, ceil: ceil, priority: htbPriority(p.Priority), kids: kids, minors: minors, turn: ceil,
 		}, d)
 	} else {
 		for i, c := range kids {
 			ceil := below(c.Limits[d].Max, openRate)
-			t.leaf(Class{Minor: minors.kids[i], Owner: "local container " + name + "/" + c.Name, Rate: ceil, Ceil: ceil,
+			t.leaf(Class{Minor: minors.kids[i], Owner: "local container " + name + "/" + c.Name, UID: p.UID, Rate: ceil, Ceil: ceil,
 				Priority: htbPriority(p.Priority), Quantum: Quantum(ceil, 1)})
 		}
 	}
@@ -127,19 +127,19 @@ func (m *maker) minors(kids []model.Container, pod, rest string, kid func(name s
 
 // group is a pod's part of a tree.
 type group struct {
-	prefix, name string
-	parent       uint16
-	rate, ceil   bitrate.Rate
-	priority     uint8
-	kids         []model.Container
-	minors       minors
+	prefix, uid, name string
+	parent            uint16
+	rate, ceil        bitrate.Rate
+	priority          uint8
+	kids              []model.Container
+	minors            minors
 	// turn is the ceiling of what its classes borrow from.
 	turn bitrate.Rate
 }
 
 // group adds the classes of g and returns the leaf for what no container sent.
 func (t *tree) group(g group, d model.Direction) uint16 {
-	pod := Class{Minor: g.minors.pod, Parent: g.parent, Owner: g.prefix + "pod " + g.name, Rate: g.rate, Ceil: g.ceil,
+	pod := Class{Minor: g.minors.pod, Parent: g.parent, Owner: g.prefix + "pod " + g.name, UID: g.uid, Rate: g.rate, Ceil: g.ceil,
 		Priority: g.priority, Quantum: Quantum(g.turn, 1)}
 	if len(g.kids) == 0 {
 		t.leaf(pod)
@@ -151,10 +151,10 @@ func (t *tree) group(g group, d model.Direction) uint16 {
 	quantum := Quantum(g.turn, len(rates))
 	for i, c := range g.kids {
 		ceil := below(c.Limits[d].Max, g.ceil)
-		t.leaf(Class{Minor: g.minors.kids[i], Parent: pod.Minor, Owner: g.prefix + "container " + g.name + "/" + c.Name,
+		t.leaf(Class{Minor: g.minors.kids[i], Parent: pod.Minor, Owner: g.prefix + "container " + g.name + "/" + c.Name, UID: g.uid,
 			Rate: min(rates[i], ceil), Ceil: ceil, Priority: g.priority, Quantum: quantum})
 	}
-	t.leaf(Class{Minor: g.minors.rest, Parent: pod.Minor, Owner: g.prefix + "rest " + g.name,
+	t.leaf(Class{Minor: g.minors.rest, Parent: pod.Minor, Owner: g.prefix + "rest " + g.name, UID: g.uid,
 		Rate: rates[len(g.kids)], Ceil: g.ceil, Priority: g.priority, Quantum: quantum})
 	return g.minors.rest
 }
