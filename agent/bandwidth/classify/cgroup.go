@@ -40,12 +40,10 @@ func (c *code) walkSender(keep asm.Register, a Abilities) {
 	c.add(
 		asm.JEq.Imm(asm.R0, 0, done),
 		asm.Mov.Reg(keep, asm.R0),
-		asm.LoadMem(asm.R1, regContext, skbSocket, asm.DWord),
-		asm.JEq.Imm(asm.R1, 0, done),
-		asm.FnSkFullsock.Call(),
 	)
 	known := c.unique("known")
-	c.add(asm.JEq.Imm(asm.R0, 0, known), asm.Mov.Reg(asm.R2, asm.R0))
+	c.fullSender(known)
+	c.add(asm.Mov.Reg(asm.R2, asm.R0))
 	c.memory(createStorage)
 	c.add(
 		asm.JEq.Imm(asm.R0, 0, known),
@@ -57,6 +55,22 @@ func (c *code) walkSender(keep asm.Register, a Abilities) {
 	c.label(known)
 	c.add(asm.Mov.Reg(asm.R0, keep))
 	c.label(done)
+}
+
+// fullSender leaves in R0 the socket that sent the packet, or goes to none. For
+// a SYN-ACK that is the listener.
+func (c *code) fullSender(none string) {
+	have := c.unique("full")
+	for _, by := range []asm.BuiltinFunc{asm.FnSkFullsock, asm.FnGetListenerSock} {
+		c.add(
+			asm.LoadMem(asm.R1, regContext, skbSocket, asm.DWord),
+			asm.JEq.Imm(asm.R1, 0, none),
+			by.Call(),
+			asm.JNE.Imm(asm.R0, 0, have),
+		)
+	}
+	c.jump(none)
+	c.label(have)
 }
 
 // createStorage is BPF_SK_STORAGE_GET_F_CREATE.

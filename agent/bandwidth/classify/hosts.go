@@ -75,11 +75,10 @@ func (c *code) hostSender(a Abilities) {
 	c.add(
 		asm.LoadMem(asm.R1, regContext, skbSocket, asm.DWord),
 		asm.JEq.Imm(asm.R1, 0, "pass"),
-		asm.FnSkFullsock.Call(),
 		asm.Mov.Imm(regSocket, 0),
-		asm.JEq.Imm(asm.R0, 0, "sender"),
-		asm.LoadMem(regSocket, asm.R0, sockPriority, asm.Word),
 	)
+	c.fullSender("sender")
+	c.add(asm.LoadMem(regSocket, asm.R0, sockPriority, asm.Word))
 	c.label("sender")
 	c.parse("parsed", true)
 	c.add(asm.Mov.Imm(asm.R0, 0))

@@ -30,7 +30,7 @@ var needed = []struct {
 }{
 	{asm.FnMapLookupElem, "3.19"}, {asm.FnSkbPullData, "4.9"}, {asm.FnSkbLoadBytesRelative, "4.18"},
 	{asm.FnSkLookupTcp, "4.20, CONFIG_INET"}, {asm.FnSkLookupUdp, "4.20, CONFIG_INET"}, {asm.FnSkRelease, "4.20, CONFIG_INET"},
-	{asm.FnSkFullsock, "5.1"},
+	{asm.FnSkFullsock, "5.1"}, {asm.FnGetListenerSock, "5.1, CONFIG_INET"},
 }
 
 // Probe asks the kernel, by loading small programs. An error says that nothing

@@ -1,0 +1,120 @@
+//go:build namespace
+
+package classify
+
+import (
+	"testing"
+
+	"github.com/kedge-io/kedge/agent/bandwidth/model"
+	"github.com/kedge-io/kedge/agent/bandwidth/plan"
+)
+
+func both(class ...uint16) map[string][]uint16 {
+	return map[string][]uint16{"pod1 pod egress": class, "pod1 pod ingress": class}
+}
+
+func TestPacketsOfAPodHaveTheClassOfTheirContainer(t *testing.T) {
+	s := newSite(t, abilities(t))
+	start(t, s.outside, s.none, "serve-tcp", "192.0.2.2:80")
+	start(t, s.outside, s.none, "serve-udp", "192.0.2.2:81")
+	for _, verb := range []string{"talk-tcp 192.0.2.2:80", "talk-udp 192.0.2.2:81", "ask-udp 192.0.2.2:81"} {
+		for folder, class := range map[string]uint16{s.app: app, s.sideApp: aux, s.none: pod1} {
+			s.forget()
+			run(t, s.one, folder, verb)
+			s.want(verb, both(class))
+		}
+	}
+}
+
+func TestServersInAPodHaveTheClassOfTheirContainer(t *testing.T) {
+	s := newSite(t, abilities(t))
+	start(t, s.one, s.app, "serve-tcp", ":80")
+	start(t, s.one, s.sideApp, "serve-udp", ":81")
+	for verb, class := range map[string]uint16{"talk-tcp 10.42.1.2:80": app, "talk-udp 10.42.1.2:81": aux} {
+		run(t, s.outside, s.none, verb) // nobody knows the receiver of the first packet before it answers
+		s.forget()
+		run(t, s.outside, s.none, verb)
+		s.want(verb, both(class))
+	}
+}
+
+func TestACgroupWithinThatOfAContainerIsTheContainers(t *testing.T) {
+	s := newSite(t, abilities(t))
+	start(t, s.outside, s.none, "serve-tcp", "192.0.2.2:80")
+	s.groups.make("app/init")
+	inner, id := s.groups.make("app/init/scope")
+	s.forget()
+	run(t, s.one, inner, "talk-tcp", "192.0.2.2:80")
+	s.want("a process below a container's cgroup", both(app))
+	// The more specific one counts, and live.
+	s.uplink.Containers = append(s.uplink.Containers, plan.ContainerEntry{Cgroup: id, Pod: 1, Target: same(aux, 0)})
+	s.update()
+	s.forget()
+	run(t, s.one, inner, "talk-tcp", "192.0.2.2:80")
+	s.want("a container within a container", both(aux))
+}
+
+func TestAContainerCountsOnlyAtItsOwnPod(t *testing.T) {
+	s := newSite(t, abilities(t))
+	start(t, s.outside, s.none, "serve-tcp", "192.0.2.2:80")
+	s.forget()
+	for _, folder := range []string{s.app, s.host} {
+		run(t, s.two, folder, "talk-tcp", "192.0.2.2:80", 7)
+	}
+	s.want("a process of the second pod in somebody's cgroup", map[string][]uint16{"pod2 pod egress": {pod2}, "pod2 pod ingress": {pod2}})
+}
+
+func TestTrafficThatStaysHasItsOwnClassOrPasses(t *testing.T) {
+	s := newSite(t, abilities(t))
+	start(t, s.two, s.none, "serve-tcp", ":80")
+	s.forget()
+	run(t, s.one, s.app, "talk-tcp", "10.42.2.2:80")
+	s.want("a container with a class for it", both(appLocal))
+	s.forget()
+	run(t, s.one, s.none, "talk-tcp", "10.42.2.2:80")
+	s.want("a pod with a class for it", both(pod1Local))
+	s.forget()
+	run(t, s.one, s.sideApp, "talk-tcp", "10.42.2.2:80")
+	s.want("one without", nil)
+}
+
+func TestPortsStandInWhereNobodyTellsCgroups(t *testing.T) {
+	s := newSite(t, Abilities{})
+	start(t, s.one, s.app, "serve-tcp", ":80")
+	start(t, s.one, s.app, "serve-udp", ":80")
+	s.uplink.Ports = []plan.PortEntry{
+		{Pod: 1, Port: model.Port{Protocol: 6, Number: 80}, Target: same(app, 0)},
+		{Pod: 2, Port: model.Port{Protocol: 17, Number: 80}, Target: same(aux, 0)},
+	}
+	s.update()
+	s.forget()
+	run(t, s.outside, s.none, "talk-tcp", "10.42.1.2:80")
+	s.want("a declared port", both(app))
+	s.forget()
+	run(t, s.outside, s.none, "talk-udp", "10.42.1.2:80")
+	s.want("a port of another pod and protocol", both(pod1))
+}
+
+func TestAPodThatIsNotShapedPasses(t *testing.T) {
+	s := newSite(t, abilities(t))
+	start(t, s.outside, s.none, "serve-tcp", "192.0.2.2:80")
+	s.uplink.Pods, s.uplink.Containers = s.uplink.Pods[1:], nil
+	s.update()
+	s.forget()
+	run(t, s.one, s.app, "talk-tcp", "192.0.2.2:80")
+	s.want("no entry", nil)
+}
+
+func TestPodsUseAFurtherUplinkOnlyIfRoutesLeadThere(t *testing.T) {
+	s := newSite(t, abilities(t))
+	nethostUp1(s)
+	start(t, s.outside, s.none, "serve-tcp", ":80")
+	s.uplink.Only = false
+	s.uplink.Index = s.index("up1")
+	s.update()
+	s.forget()
+	run(t, s.one, s.app, "talk-tcp", "192.0.2.2:80")
+	s.want("the other uplink", nil)
+	run(t, s.one, s.app, "talk-tcp", "203.0.113.2:80")
+	s.want("this uplink", both(app))
+}
