@@ -37,7 +37,10 @@ type Agent struct {
 	enroll *enroll.Enroll
 	id     enroll.Identity
 	way    way
-	entry  *apilb.Endpoint // the node's own end of the API, from Components on
+	// Those are there from Components on: the node's own end of the API, and
+	// what keeps the bandwidth of pods.
+	entry   *apilb.Endpoint
+	shaping *shaping
 }
 
 // Check tells whether a node can be made of this host at all, and what the
@@ -113,6 +116,9 @@ func (a *Agent) Components(api ...string) ([]lifecycle.Component, error) {
 	if err != nil {
 		return nil, err
 	}
+	if a.shaping, err = a.newShaping(cluster, reach.pods); err != nil {
+		return nil, err
+	}
 	names, err := dns.New(dns.Config{
 		Address: cluster.dns, PodLink: network.BridgeName, Domain: a.id.Cluster.ClusterDomain, Kubeconfig: a.id.Files.AgentConfig,
 		ResolvConf: a.cfg.ResolvConf,
@@ -135,7 +141,8 @@ func (a *Agent) Components(api ...string) ([]lifecycle.Component, error) {
 		a.relay().Component(network.Name),
 		names.Component(rights...),
 	}
-	comps = append(comps, kube.Components(a.kubeConfig(cluster, pods), a.log, a.report, apilb.Name, runtime.ComponentName)...)
+	comps = append(comps, a.shaping.components()...)
+	comps = append(comps, kube.Components(a.kubeConfig(cluster, pods), a.log, a.report, apilb.Name, runtime.ComponentName, runtime.HooksName)...)
 	if a.cfg.Issue != nil {
 		return comps, nil
 	}
@@ -207,6 +214,7 @@ func (a *Agent) kubeConfig(cluster stack, pods *network.Network) kube.Config {
 	c := kube.Config{
 		Layout: a.cfg.Layout, NodeName: a.cfg.NodeName, NodeIPs: a.cfg.namedIPs(), ExternalIPs: a.cfg.ExternalIPs,
 		Annotations: pods.Annotations, Reannotate: pods.Reannotate(),
+		Resources: a.shaping.reporter.Resources, Republish: a.shaping.reporter.Changed(),
 		NodeLabels: a.cfg.Labels, NodeTaints: a.cfg.Taints,
 		ClientCA: a.id.Files.ClientCA, ServingCert: a.id.Files.KubeletServingCert, ServingKey: a.id.Files.KubeletServingKey,
 		ContainerdSocket: a.cfg.Layout.ContainerdSocket(),

@@ -48,12 +48,13 @@ type Bandwidth struct {
 // applied is what the latest pass came to. It is not changed later.
 type applied struct {
 	composed
-	plan     plan.Plan
-	refusals []plan.Refusal
-	gone     []int
+	plan       plan.Plan
+	assignment plan.Assignment
+	refusals   []plan.Refusal
+	gone       []int
 	// err is why the kernel is not as planned, nil where it is.
-	err error
-	at  time.Time
+	err     error
+	verdict verdict
 }
 
 // New makes the component. Report, which may be nil, is told of every trouble
@@ -104,11 +105,9 @@ func (b *Bandwidth) Run(ctx context.Context, ready func()) error {
 	var others sync.WaitGroup
 	defer others.Wait()
 	others.Go(func() { b.watch.run(ctx) })
-	others.Go(func() {
-		if err := b.parts.Reporter.Run(ctx); err != nil && ctx.Err() == nil {
-			b.log.Warn("this node's bandwidth is not reported", "error", err)
-		}
-	})
+	for _, run := range append([]func(context.Context) error{b.parts.Reporter.Run}, b.parts.Beside...) {
+		others.Go(func() { b.beside(ctx, run) })
+	}
 	for _, c := range b.parts.Changed {
 		others.Go(func() { b.forward(ctx, c) })
 	}
@@ -146,6 +145,20 @@ func (b *Bandwidth) wished(late bool) {
 		b.delays.seen()
 	}
 	notify(b.wake)
+}
+
+// beside keeps one of the parts running until ctx ends.
+func (b *Bandwidth) beside(ctx context.Context, run func(context.Context) error) {
+	for {
+		err := run(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		b.log.Warn("a part of bandwidth ended, started again", "error", err)
+		if !lifecycle.Pause(ctx, lookAfter) {
+			return
+		}
+	}
 }
 
 // forward passes notes on until ctx ends.

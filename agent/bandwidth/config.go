@@ -92,4 +92,7 @@ type Parts struct {
 	Reporter  Reporter
 	// Changed receive something when inventory or uplinks have changed.
 	Changed []<-chan struct{}
+	// Beside run as long as the component does. One that ends with an error
+	// degrades it and is started again.
+	Beside []func(ctx context.Context) error
 }

@@ -2,7 +2,6 @@ package bandwidth
 
 import (
 	"context"
-	"time"
 
 	"github.com/kedge-io/kedge/agent/bandwidth/inventory"
 	"github.com/kedge-io/kedge/agent/bandwidth/model"
@@ -27,10 +26,10 @@ func (b *Bandwidth) pass(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	now.at = time.Now()
+	now.verdict = judge(now.node.Uplinks, now.err, uplinkErr)
 	b.now.Store(now)
 	b.saving.keep(b.last)
-	b.tell(now, uplinkErr)
+	b.tell(now)
 	b.parts.Reporter.Update(b.reportOf(now))
 	b.count(now)
 	return now.err
@@ -42,9 +41,8 @@ func (b *Bandwidth) compose(pods []inventory.Pod) (now *applied, uplinkErr error
 	node := model.Node{Local: b.cfg.Local()}
 	node.Uplinks, node.Reserve, uplinkErr = b.parts.Uplinks.Now()
 	now = &applied{composed: compose(b.last, pods, node)}
-	var next plan.Assignment
-	now.plan, next, now.refusals = plan.Make(now.node, b.assignment)
-	b.assign(next)
+	now.plan, now.assignment, now.refusals = plan.Make(now.node, b.assignment)
+	b.assign(now.assignment)
 	return now, uplinkErr
 }
 

@@ -35,8 +35,8 @@ func (t told) news(uid string, texts []string) []string {
 }
 
 // tell makes condition and events of a pass.
-func (b *Bandwidth) tell(now *applied, uplinkErr error) {
-	v := judge(now.node.Uplinks, now.err, uplinkErr)
+func (b *Bandwidth) tell(now *applied) {
+	v := now.verdict
 	b.herald.condition(v.status, v.reason, v.message)
 	b.report(v.err())
 	there := map[string]bool{}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"strings"
@@ -59,6 +60,7 @@ works behind NAT. The token is needed for the first start and may be gone later.
 		if err != nil {
 			return err
 		}
+		maps.Copy(d.handlers, a.BandwidthHandlers())
 		return d.run(cmd.Context(), comps)
 	}
 	return cmd

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"maps"
 	"net"
 	"strconv"
 	"time"
@@ -89,6 +90,7 @@ func runServer(ctx context.Context, d *daemon, node *nodeOptions, opts *serverOp
 			return err
 		}
 		comps = append(comps, more...)
+		maps.Copy(d.handlers, nodeSide.BandwidthHandlers())
 	}
 	return d.run(ctx, comps)
 }

@@ -1,4 +1,0 @@
-package bandwidth
-
-// Name is the component's name.
-const Name = "bandwidth"

@@ -1,0 +1,110 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"net"
+	"net/http"
+	"net/netip"
+	"path/filepath"
+	"slices"
+
+	"github.com/kedge-io/kedge/agent/bandwidth"
+	"github.com/kedge-io/kedge/agent/bandwidth/cgroup"
+	"github.com/kedge-io/kedge/agent/bandwidth/inventory"
+	"github.com/kedge-io/kedge/agent/bandwidth/report"
+	"github.com/kedge-io/kedge/agent/bandwidth/uplink"
+	"github.com/kedge-io/kedge/agent/network"
+	"github.com/kedge-io/kedge/agent/runtime"
+	"github.com/kedge-io/kedge/internal/lifecycle"
+)
+
+// shaping is all that keeps the bandwidth of pods.
+type shaping struct {
+	*bandwidth.Bandwidth
+	hooks    *runtime.Hooks
+	pods     *inventory.Inventory
+	uplinks  *uplink.Watcher
+	reporter *report.Reporter
+	machine  *bandwidth.Machine
+}
+
+func (a *Agent) newShaping(cluster stack, pods *network.Range) (*shaping, error) {
+	log := a.log.With("component", bandwidth.Name)
+	folders := cgroup.New(cgroup.NewConfig(a.cfg.Layout, a.cfg.CgroupRoot), log)
+	s := &shaping{
+		pods:    inventory.New(folders, log, a.reporter(runtime.HooksName)),
+		machine: bandwidth.NewMachine(a.log),
+	}
+	s.hooks = runtime.NewHooks(a.runtimeConfig(), s.pods, a.log, a.reporter(runtime.HooksName))
+	if folders.Mirrored() {
+		s.hooks.FollowProcesses()
+	}
+	var err error
+	if s.uplinks, err = uplink.New(a.cfg.Uplink, log); err != nil {
+		return nil, err
+	}
+	s.reporter, err = report.New(report.Config{NodeName: a.cfg.NodeName, Kubeconfig: a.id.Files.AgentConfig}, log)
+	if err != nil {
+		return nil, err
+	}
+	s.Bandwidth, err = bandwidth.New(bandwidth.Config{
+		NodeName: a.cfg.NodeName, Kubeconfig: a.id.Files.AgentConfig,
+		StateFile:   filepath.Join(a.cfg.Layout.Agent(), "bandwidth.json"),
+		ClassesFile: filepath.Join(a.cfg.Layout.RunDir, "bandwidth-classes.json"),
+		Local:       func() []netip.Prefix { return local(cluster, pods) },
+	}, bandwidth.Parts{
+		Inventory: s.pods, Uplinks: s.uplinks, Kernel: s.machine, Reporter: s.reporter,
+		Changed: []<-chan struct{}{s.pods.Subscribe(), s.uplinks.Subscribe()},
+		Beside:  []func(context.Context) error{s.pods.Run, s.uplinks.Run},
+	}, a.log, a.reporter(bandwidth.Name))
+	return s, err
+}
+
+// components need nothing but the runtime: a pod that runs is shaped as soon as
+// the runtime has told of it, be there a server or not.
+func (s *shaping) components() []lifecycle.Component {
+	c := s.Component()
+	run := c.Run
+	c.Run = func(ctx context.Context, ready func()) error {
+		defer func() { _ = s.machine.Close() }()
+		return run(ctx, ready)
+	}
+	return []lifecycle.Component{c, s.hooks.Component(runtime.ComponentName)}
+}
+
+// local are the addresses that pods reach without any uplink.
+func local(cluster stack, pods *network.Range) []netip.Prefix {
+	all := []netip.Prefix{netip.PrefixFrom(cluster.dns, cluster.dns.BitLen())}
+	if cluster.api.IsValid() {
+		all = append(all, netip.PrefixFrom(cluster.api, cluster.api.BitLen()))
+	}
+	if own := pods.PodCIDR(); own.IsValid() {
+		all = append(all, own)
+	}
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return all // those of the host count as elsewhere then
+	}
+	for _, a := range addrs {
+		n, ok := a.(*net.IPNet)
+		if !ok {
+			continue
+		}
+		addr, _ := netip.AddrFromSlice(n.IP)
+		if addr = addr.Unmap(); addr.Is4() && !addr.IsLoopback() {
+			all = append(all, netip.PrefixFrom(addr, addr.BitLen()))
+		}
+	}
+	slices.SortFunc(all, func(a, b netip.Prefix) int { return cmp.Or(a.Addr().Compare(b.Addr()), a.Bits()-b.Bits()) })
+	return slices.Compact(all)
+}
+
+// BandwidthHandlers are what kedge bandwidth asks for, by path, for the status
+// socket; none before Components.
+func (a *Agent) BandwidthHandlers() map[string]http.Handler {
+	if a.shaping == nil {
+		return nil
+	}
+	return a.shaping.Handlers()
+}
