@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -66,7 +67,27 @@ func install(args []string) error {
 		}
 		*step.into = t
 	}
+	if *subject == "kedge" && !*keep && !*sweep {
+		if err := r.atOnce(&own{}, *n, *mbit); err != nil {
+			return err
+		}
+	}
 	return json.NewEncoder(os.Stdout).Encode(r)
+}
+
+// atOnce times one plan for all pods, as an agent makes it when it starts.
+func (r *installed) atOnce(o *own, n, mbit int) (err error) {
+	if err := o.begin(); err != nil {
+		return err
+	}
+	if r.InstallAll, err = clock(func() error { return o.all(n, mbit) }); err != nil {
+		return err
+	}
+	if r.ChangeAll, err = clock(func() error { return o.all(n, 2*mbit) }); err != nil {
+		return err
+	}
+	r.RemoveAll, err = clock(func() error { return o.kernel.Remove(context.Background()) })
+	return err
 }
 
 // clock is the time that do takes, and the processor time of this process and the

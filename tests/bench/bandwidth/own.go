@@ -35,7 +35,7 @@ func (o *own) begin() error {
 	if err != nil {
 		return err
 	}
-	o.kernel = shape.New(slog.New(slog.DiscardHandler), classifier{abilities})
+	o.kernel = shape.New(slog.New(slog.DiscardHandler), shape.Programs{Abilities: abilities})
 	o.node = model.Node{Uplinks: []model.Uplink{{Device: uplink.Name, Index: uplink.Index, Rates: [2]bitrate.Rate{40 * bitrate.Gbit, 40 * bitrate.Gbit}}}}
 	return o.apply()
 }
@@ -55,18 +55,38 @@ func (o *own) install(n, mbit int) error {
 		return err
 	}
 	return each(n, func(i int) error {
-		veth, err := net.InterfaceByName(name(i))
+		pod, err := podOf(i, mbit)
 		if err != nil {
 			return err
-		}
-		_, addr := addresses(i)
-		pod := model.Pod{
-			UID: name(i), Namespace: "default", Name: name(i), Link: veth.Index, NetnsID: -1,
-			Addr: netip.MustParseAddr(addr), Priority: model.DefaultPriority, Limits: ceilings(mbit),
 		}
 		o.node.Pods = append(o.node.Pods, pod)
 		return o.apply()
 	})
+}
+
+// all is one plan for n pods.
+func (o *own) all(n, mbit int) error {
+	o.node.Pods = nil
+	for i := range n {
+		pod, err := podOf(i, mbit)
+		if err != nil {
+			return err
+		}
+		o.node.Pods = append(o.node.Pods, pod)
+	}
+	return o.apply()
+}
+
+func podOf(i, mbit int) (model.Pod, error) {
+	veth, err := net.InterfaceByName(name(i))
+	if err != nil {
+		return model.Pod{}, err
+	}
+	_, addr := addresses(i)
+	return model.Pod{
+		UID: name(i), Namespace: "default", Name: name(i), Link: veth.Index, NetnsID: -1,
+		Addr: netip.MustParseAddr(addr), Priority: model.DefaultPriority, Limits: ceilings(mbit),
+	}, nil
 }
 
 func ceilings(mbit int) model.Limits {
@@ -93,32 +113,4 @@ func (o *own) remove(int) error {
 		}
 	}
 	return o.kernel.Remove(context.Background())
-}
-
-// classifier is the package classify as shape wants it.
-type classifier struct{ abilities classify.Abilities }
-
-func (c classifier) Load() (shape.Set, error) {
-	s, err := classify.Load(c.abilities)
-	return set{s}, err
-}
-
-func (c classifier) Adopt(programs []uint32) (shape.Set, error) {
-	s, err := classify.Adopt(c.abilities, programs...)
-	return set{s}, err
-}
-
-type set struct{ *classify.Set }
-
-func (s set) Program(h shape.Hook) (fd int, id uint32) {
-	of := [...]classify.Hook{
-		shape.PodEgress: classify.PodEgress, shape.PodIngress: classify.PodIngress,
-		shape.HostEgress: classify.HostEgress, shape.HostIngress: classify.HostIngress,
-	}[h]
-	return s.FD(of), s.ID(of)
-}
-
-func (s set) Close() error {
-	s.Set.Close()
-	return nil
 }

@@ -19,7 +19,11 @@ const (
 type timing struct{ Wall, CPU time.Duration }
 
 // installed is what the role install prints.
-type installed struct{ Install, Change, Remove timing }
+type installed struct {
+	Install, Change, Remove timing
+	// All are of one plan for all pods.
+	InstallAll, ChangeAll, RemoveAll timing
+}
 
 // subjects of part scale. What stays installed is removed before the next.
 var subjects = []string{"nothing", "kedge", "plugin", "tc by exec"}
@@ -45,7 +49,10 @@ func (b *bench) installs(subject string) {
 	for _, step := range []struct {
 		name string
 		t    timing
-	}{{"install", r.Install}, {"change", r.Change}, {"remove", r.Remove}} {
+	}{
+		{"install, one after the other", r.Install}, {"change, one after the other", r.Change}, {"remove, one after the other", r.Remove},
+		{"install, all at once", r.InstallAll}, {"change, all at once", r.ChangeAll}, {"remove, all at once", r.RemoveAll},
+	} {
 		if step.t.Wall > 0 {
 			b.add(tableInstall, step.name, subject, step.t.Wall.Seconds()*1000/plainPods)
 			b.add(tableCPU, step.name, subject, step.t.CPU.Seconds()*1000/plainPods)
