@@ -62,9 +62,12 @@ func growLeaf(d link, old *Leaf, c Class) []message {
 	return setLeaf(d, c)
 }
 
-func sameNumbers(a, b Class) bool {
-	a.Leaf, b.Leaf = nil, nil
-	return a == b
+func sameNumbers(have, want Class) bool {
+	if want.Leaf == nil {
+		return have.inner() == want
+	}
+	have.Leaf = want.Leaf
+	return have == want
 }
 
 // topDown returns classes with parents before children.

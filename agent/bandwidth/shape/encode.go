@@ -63,6 +63,11 @@ func removeTree(d link) message {
 
 // setClass makes or changes a class; a change leaves its packets alone.
 func setClass(d link, c Class) message {
+	if c.Quantum == 0 {
+		// Of an inner class nobody asks; without one the kernel computes it from
+		// the rate and warns if it does not like what comes out.
+		c.Quantum = ethernetMTU
+	}
 	var b []byte
 	b = append(b, rateSpec(c.Rate)...)
 	b = append(b, rateSpec(c.Ceil)...)

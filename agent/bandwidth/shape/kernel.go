@@ -15,6 +15,9 @@ type Kernel struct {
 	log        *slog.Logger
 	classifier Classifier
 
+	// dial is replaced by tests of crashes.
+	dial func() (*conn, error)
+
 	mu        sync.Mutex
 	abilities *Abilities
 	sets      map[string]Set // by device of the uplink's first tree
@@ -31,7 +34,7 @@ type Result struct {
 
 // New makes a Kernel; it does nothing yet.
 func New(log *slog.Logger, classifier Classifier) *Kernel {
-	return &Kernel{log: log, classifier: classifier, sets: map[string]Set{}}
+	return &Kernel{log: log, classifier: classifier, dial: dial, sets: map[string]Set{}}
 }
 
 // Apply brings the kernel to the plan. It changes what differs and nothing else:
@@ -46,7 +49,7 @@ func (k *Kernel) Apply(ctx context.Context, p plan.Plan) (Result, error) {
 	if err := k.probe(p); err != nil {
 		return Result{}, err
 	}
-	c, err := dial()
+	c, err := k.dial()
 	if err != nil {
 		return Result{}, err
 	}

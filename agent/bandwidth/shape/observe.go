@@ -135,12 +135,16 @@ func (s *kernelState) facts(a Abilities) Facts {
 func (s *kernelState) state() State {
 	var all State
 	for name, t := range s.trees {
-		if !t.ours {
+		if !t.ours || !t.up || t.kind != "ifb" {
 			all.Devices = append(all.Devices, Device{Name: name + " (not set up)"})
 			continue
 		}
 		d := Device{Name: name}
+		parents := t.parents()
 		for _, c := range t.classes {
+			if parents[c.Minor] {
+				c = c.inner()
+			}
 			d.Classes = append(d.Classes, c)
 		}
 		all.Devices = append(all.Devices, d)

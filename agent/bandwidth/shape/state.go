@@ -35,6 +35,14 @@ type Class struct {
 	Leaf *Leaf
 }
 
+// inner is c without what HTB only looks at in leaves, whose priority and
+// quantum count at all levels: it takes them of an inner class when that is
+// made, and no change later.
+func (c Class) inner() Class {
+	c.Priority, c.Quantum, c.Leaf = 0, 0, nil
+	return c
+}
+
 // Leaf is the queue of a class that is nobody's parent.
 type Leaf struct {
 	// Kind is "bfifo" or "fq_codel", Segmented tells that a TBF above it cuts
@@ -75,8 +83,10 @@ func (c Class) String() string {
 	if c.Parent != 0 {
 		parent = fmt.Sprintf("%x", c.Parent)
 	}
-	text := fmt.Sprintf("class %x parent %s rate %d ceil %d prio %d quantum %d burst %d cburst %d",
-		c.Minor, parent, c.Rate, c.Ceil, c.Priority, c.Quantum, c.Burst, c.Cburst)
+	text := fmt.Sprintf("class %x parent %s rate %d ceil %d burst %d cburst %d", c.Minor, parent, c.Rate, c.Ceil, c.Burst, c.Cburst)
+	if c.Quantum != 0 {
+		text += fmt.Sprintf(" prio %d quantum %d", c.Priority, c.Quantum)
+	}
 	if c.Leaf == nil {
 		return text
 	}
@@ -140,6 +150,8 @@ func device(t plan.Tree, facts Facts, largest uint32) Device {
 			if facts.Segment {
 				k.Leaf.Largest = largestOf(c.Ceil, largest)
 			}
+		} else {
+			k = k.inner()
 		}
 		d.Classes = append(d.Classes, k)
 	}

@@ -38,6 +38,8 @@ type conn struct {
 	fd  int
 	seq uint32
 	in  []byte
+	// dead ends a conn as a kill of the process would; for tests, else nil.
+	dead func(message) bool
 }
 
 func dial() (*conn, error) {
@@ -166,6 +168,9 @@ func (c *conn) dump(kind uint16, filter nl.TcMsg, restart func(), f func(nl.TcMs
 // returns an error for each that had one.
 func (c *conn) send(messages []message) map[int]error {
 	failed := map[int]error{}
+	if c.dead != nil {
+		messages = c.untilDead(messages, failed)
+	}
 	for first := 0; first < len(messages); first += batchLimit {
 		batch := messages[first:min(first+batchLimit, len(messages))]
 		for i, err := range c.sendBatch(batch) {
@@ -173,6 +178,20 @@ func (c *conn) send(messages []message) map[int]error {
 		}
 	}
 	return failed
+}
+
+var errDead = errors.New("dead")
+
+func (c *conn) untilDead(messages []message, failed map[int]error) []message {
+	for i, m := range messages {
+		if c.dead(m) {
+			for j := i; j < len(messages); j++ {
+				failed[j] = errDead
+			}
+			return messages[:i]
+		}
+	}
+	return messages
 }
 
 func (c *conn) sendBatch(batch []message) map[int]error {
