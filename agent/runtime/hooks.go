@@ -10,15 +10,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kedge-io/kedge/agent/runtime/pods"
 	"github.com/kedge-io/kedge/internal/lifecycle"
 )
 
 // HooksName is the word for the component that hears of pods from containerd.
 const HooksName = "runtime-hooks"
-
-// ObserverPatience is how long containerd waits for an [Observer] at most: long
-// enough for changes of the kernel, and no harm to a pod that starts.
-const ObserverPatience = time.Second
 
 const (
 	hooksBackoffMin = 100 * time.Millisecond
@@ -36,7 +33,7 @@ var errHooksGone = errors.New("containerd closed the connection")
 // directory: it connects again when either side was started anew.
 type Hooks struct {
 	cfg       Config
-	observer  Observer
+	observer  pods.Observer
 	log       *slog.Logger
 	report    func(error)
 	processes bool
@@ -48,14 +45,14 @@ type Hooks struct {
 
 // NewHooks returns hooks that are not connected. report is told when
 // containerd does not answer, and nil when it does.
-func NewHooks(cfg Config, observer Observer, log *slog.Logger, report func(error)) *Hooks {
+func NewHooks(cfg Config, observer pods.Observer, log *slog.Logger, report func(error)) *Hooks {
 	return &Hooks{
 		cfg: cfg.WithDefaults(), observer: observer, log: log.With("component", HooksName), report: report,
 		synced: make(chan struct{}),
 	}
 }
 
-// FollowProcesses asks for [ProcessAdded] as well. It is called before the
+// FollowProcesses asks for [pods.ProcessAdded] as well. It is called before the
 // component runs.
 func (h *Hooks) FollowProcesses() { h.processes = true }
 
@@ -119,22 +116,22 @@ func (h *Hooks) connect(ctx context.Context) error {
 	return p.serve(ctx, conn)
 }
 
-func (h *Hooks) tell(ctx context.Context, e PodEvent) {
-	ctx, cancel := context.WithTimeout(ctx, ObserverPatience)
+func (h *Hooks) tell(ctx context.Context, e pods.Event) {
+	ctx, cancel := context.WithTimeout(ctx, pods.Patience)
 	defer cancel()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.observer.Observe(ctx, e)
 }
 
-func (h *Hooks) synchronize(ctx context.Context, pods []PodSandbox, containers []PodContainer) {
-	ctx, cancel := context.WithTimeout(ctx, ObserverPatience)
+func (h *Hooks) synchronize(ctx context.Context, sandboxes []pods.Sandbox, containers []pods.Container) {
+	ctx, cancel := context.WithTimeout(ctx, pods.Patience)
 	defer cancel()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.observer.Synchronize(ctx, pods, containers)
+	h.observer.Synchronize(ctx, sandboxes, containers)
 	h.report(nil)
-	h.log.Info("connected to the hooks of containerd", "pods", len(pods), "containers", len(containers))
+	h.log.Info("connected to the hooks of containerd", "pods", len(sandboxes), "containers", len(containers))
 	h.once.Do(func() { close(h.synced) })
 }
 

@@ -16,31 +16,32 @@ import (
 
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"github.com/kedge-io/kedge/agent/runtime/pods"
 	"github.com/kedge-io/kedge/internal/testx"
 )
 
 // look is what an observer saw of a process while containerd waited.
 type look struct {
-	event           PodEvent
+	event           pods.Event
 	program, cgroup string
 }
 
 type looker struct {
 	mu    sync.Mutex
 	syncs int
-	pods  []PodSandbox
-	conts []PodContainer
+	pods  []pods.Sandbox
+	conts []pods.Container
 	seen  []look
 }
 
-func (l *looker) Synchronize(_ context.Context, pods []PodSandbox, containers []PodContainer) {
+func (l *looker) Synchronize(_ context.Context, all []pods.Sandbox, containers []pods.Container) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.syncs++
-	l.pods, l.conts = pods, containers
+	l.pods, l.conts = all, containers
 }
 
-func (l *looker) Observe(_ context.Context, e PodEvent) {
+func (l *looker) Observe(_ context.Context, e pods.Event) {
 	s := look{event: e}
 	if pid := e.Container.Pid; pid > 0 {
 		s.program = strings.Join(hostProc.cmdline(pid), " ")
@@ -57,7 +58,7 @@ func (l *looker) Observe(_ context.Context, e PodEvent) {
 }
 
 // find returns the event of that kind for a container or pod of that name.
-func (l *looker) find(kind PodEventKind, name string) (look, bool) {
+func (l *looker) find(kind pods.Kind, name string) (look, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, s := range l.seen {
@@ -75,7 +76,7 @@ func (l *looker) synced() int {
 }
 
 // hook runs hooks in this process until the test or the returned function ends.
-func (n *node) hook(o Observer) (stop func()) {
+func (n *node) hook(o pods.Observer) (stop func()) {
 	n.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	h := NewHooks(n.cfg, o, slog.New(slog.DiscardHandler), func(error) {})
@@ -163,7 +164,7 @@ func TestHooksComeAfterTheNetworkAndBeforeTheProgram(t *testing.T) {
 	n.hook(o)
 	_, id := n.sandboxed("hooked")
 
-	pod, ok := o.find(PodStarted, "hooked")
+	pod, ok := o.find(pods.PodStarted, "hooked")
 	if !ok {
 		t.Fatal("the pod's start was not told")
 	}
@@ -172,7 +173,7 @@ func TestHooksComeAfterTheNetworkAndBeforeTheProgram(t *testing.T) {
 		len(p.Addrs) != 1 || p.Addrs[0].String() != "10.99.0.5" {
 		t.Errorf("pod: %+v", p)
 	}
-	c, ok := o.find(ContainerStarting, "main")
+	c, ok := o.find(pods.ContainerStarting, "main")
 	if !ok {
 		t.Fatal("the container's start was not told")
 	}
@@ -206,7 +207,7 @@ func TestProcessesAddedToAContainerAreTold(t *testing.T) {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		for _, s := range o.seen {
-			if e := s.event; e.Kind == ProcessAdded && e.Container.ID == id && e.Container.Pid > 0 {
+			if e := s.event; e.Kind == pods.ProcessAdded && e.Container.ID == id && e.Container.Pid > 0 {
 				return true
 			}
 		}
@@ -238,7 +239,7 @@ func TestHooksTellRunningPodsAfterEitherSideWasStartedAnew(t *testing.T) {
 	within(t, 60*time.Second, "the new containerd tells the whole state", func() bool { return second.synced() >= 2 })
 	assertKnown(t, second, pod, container)
 	n.sandboxed("later")
-	if _, ok := second.find(PodStarted, "later"); !ok {
+	if _, ok := second.find(pods.PodStarted, "later"); !ok {
 		t.Error("the new containerd does not tell of pods")
 	}
 }

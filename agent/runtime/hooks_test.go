@@ -15,6 +15,7 @@ import (
 	nri "github.com/containerd/nri/pkg/adaptation"
 	"go.uber.org/goleak"
 
+	"github.com/kedge-io/kedge/agent/runtime/pods"
 	"github.com/kedge-io/kedge/internal/paths"
 )
 
@@ -22,23 +23,23 @@ import (
 type fakeObserver struct {
 	mu     sync.Mutex
 	syncs  int
-	pods   []PodSandbox
-	told   []PodEvent
-	block  func(ctx context.Context, e PodEvent)
+	pods   []pods.Sandbox
+	told   []pods.Event
+	block  func(ctx context.Context, e pods.Event)
 	change chan struct{}
 }
 
 func newFakeObserver() *fakeObserver { return &fakeObserver{change: make(chan struct{}, 100)} }
 
-func (o *fakeObserver) Synchronize(_ context.Context, pods []PodSandbox, _ []PodContainer) {
+func (o *fakeObserver) Synchronize(_ context.Context, all []pods.Sandbox, _ []pods.Container) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.syncs++
-	o.pods = pods
+	o.pods = all
 	o.change <- struct{}{}
 }
 
-func (o *fakeObserver) Observe(ctx context.Context, e PodEvent) {
+func (o *fakeObserver) Observe(ctx context.Context, e pods.Event) {
 	o.mu.Lock()
 	o.told = append(o.told, e)
 	block := o.block
@@ -67,10 +68,10 @@ func (o *fakeObserver) await(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-func (o *fakeObserver) kinds() []PodEventKind {
+func (o *fakeObserver) kinds() []pods.Kind {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	var all []PodEventKind
+	var all []pods.Kind
 	for _, e := range o.told {
 		all = append(all, e.Kind)
 	}
@@ -85,9 +86,9 @@ type hookServer struct {
 	*nri.Adaptation
 }
 
-func serveHooks(t *testing.T, socket string, pods ...*nri.PodSandbox) *hookServer {
+func serveHooks(t *testing.T, socket string, list ...*nri.PodSandbox) *hookServer {
 	t.Helper()
-	s := &hookServer{t: t, socket: socket, pods: pods}
+	s := &hookServer{t: t, socket: socket, pods: list}
 	s.start()
 	return s
 }
@@ -115,7 +116,7 @@ func (s *hookServer) awaitConnected() { s.BlockPluginSync().Unblock() }
 
 // hooks runs hooks with the observer until the test ends and returns their
 // configuration and a channel that is closed when they are ready.
-func runHooks(t *testing.T, o Observer) (Config, <-chan struct{}) {
+func runHooks(t *testing.T, o pods.Observer) (Config, <-chan struct{}) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "h") // socket addresses are short
 	if err != nil {
@@ -171,7 +172,7 @@ func TestHooksTellTheWholeStateAndEveryEventInOrder(t *testing.T) {
 	_ = s.StopPodSandbox(ctx, &nri.StopPodSandboxRequest{Pod: pod})
 	_ = s.RemovePodSandbox(ctx, &nri.RemovePodSandboxRequest{Pod: pod})
 	// The runtime waited for each, so nothing is still to come.
-	want := []PodEventKind{PodStarted, ContainerStarting, ContainerStopped, ContainerRemoved, PodStopped, PodRemoved}
+	want := []pods.Kind{pods.PodStarted, pods.ContainerStarting, pods.ContainerStopped, pods.ContainerRemoved, pods.PodStopped, pods.PodRemoved}
 	if got := o.kinds(); !slices.Equal(got, want) {
 		t.Errorf("told %v, want %v", got, want)
 	}
@@ -207,7 +208,7 @@ func TestHooksConnectAgainWhenTheRuntimeClosesTheConnection(t *testing.T) {
 func TestHooksOfASlowObserverDoNotHoldUpTheRuntime(t *testing.T) {
 	o := newFakeObserver()
 	var patience error
-	o.block = func(ctx context.Context, _ PodEvent) {
+	o.block = func(ctx context.Context, _ pods.Event) {
 		<-ctx.Done()
 		patience = ctx.Err()
 	}
@@ -232,7 +233,7 @@ func TestHooksThatHangAreDroppedByTheRuntimeAndComeBack(t *testing.T) {
 	defer nri.SetPluginRequestTimeout(nri.DefaultPluginRequestTimeout)
 	o := newFakeObserver()
 	released := make(chan struct{})
-	o.block = func(context.Context, PodEvent) { <-released }
+	o.block = func(context.Context, pods.Event) { <-released }
 	cfg, ready := runHooks(t, o)
 	s := serveHooks(t, cfg.nriSocket())
 	defer s.Stop()

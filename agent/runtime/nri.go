@@ -11,6 +11,8 @@ import (
 	"github.com/containerd/nri/pkg/api"
 	"github.com/containerd/nri/pkg/net/multiplex"
 	"github.com/containerd/ttrpc"
+
+	"github.com/kedge-io/kedge/agent/runtime/pods"
 )
 
 // The connection is spoken here rather than with upstream's stub, because that
@@ -36,12 +38,12 @@ var nriEvents = []api.Event{
 // plugin is our end of one connection.
 type plugin struct {
 	// tell hands one event to the observer, all the whole state.
-	tell func(context.Context, PodEvent)
-	all  func(context.Context, []PodSandbox, []PodContainer)
+	tell func(context.Context, pods.Event)
+	all  func(context.Context, []pods.Sandbox, []pods.Container)
 
 	mu         sync.Mutex // parts of one state that comes in several messages
-	pods       []PodSandbox
-	containers []PodContainer
+	sandboxes  []pods.Sandbox
+	containers []pods.Container
 }
 
 // serve registers p over conn and answers until the connection or ctx ends. It
@@ -95,12 +97,12 @@ func (p *plugin) methods() map[string]ttrpc.Method {
 	return map[string]ttrpc.Method{
 		"Configure":        method(p.configure),
 		"Synchronize":      method(p.synchronize),
-		"RunPodSandbox":    podMethod[api.RunPodSandboxRequest](p, PodStarted, &api.RunPodSandboxResponse{}),
-		"StopPodSandbox":   podMethod[api.StopPodSandboxRequest](p, PodStopped, &api.StopPodSandboxResponse{}),
-		"RemovePodSandbox": podMethod[api.RemovePodSandboxRequest](p, PodRemoved, &api.RemovePodSandboxResponse{}),
-		"StartContainer":   containerMethod[api.StartContainerRequest](p, ContainerStarting, &api.StartContainerResponse{}),
-		"StopContainer":    containerMethod[api.StopContainerRequest](p, ContainerStopped, &api.StopContainerResponse{}),
-		"RemoveContainer":  containerMethod[api.RemoveContainerRequest](p, ContainerRemoved, &api.RemoveContainerResponse{}),
+		"RunPodSandbox":    podMethod[api.RunPodSandboxRequest](p, pods.PodStarted, &api.RunPodSandboxResponse{}),
+		"StopPodSandbox":   podMethod[api.StopPodSandboxRequest](p, pods.PodStopped, &api.StopPodSandboxResponse{}),
+		"RemovePodSandbox": podMethod[api.RemovePodSandboxRequest](p, pods.PodRemoved, &api.RemovePodSandboxResponse{}),
+		"StartContainer":   containerMethod[api.StartContainerRequest](p, pods.ContainerStarting, &api.StartContainerResponse{}),
+		"StopContainer":    containerMethod[api.StopContainerRequest](p, pods.ContainerStopped, &api.StopContainerResponse{}),
+		"RemoveContainer":  containerMethod[api.RemoveContainerRequest](p, pods.ContainerRemoved, &api.RemoveContainerResponse{}),
 	}
 }
 
@@ -119,9 +121,9 @@ func method[Req, Resp any](f func(context.Context, *Req) (*Resp, error)) ttrpc.M
 func podMethod[Req any, P interface {
 	*Req
 	GetPod() *api.PodSandbox
-}, Resp any](p *plugin, kind PodEventKind, answer *Resp) ttrpc.Method {
+}, Resp any](p *plugin, kind pods.Kind, answer *Resp) ttrpc.Method {
 	return method(func(ctx context.Context, req *Req) (*Resp, error) {
-		p.tell(ctx, PodEvent{Kind: kind, Pod: sandboxOf(P(req).GetPod())})
+		p.tell(ctx, pods.Event{Kind: kind, Pod: sandboxOf(P(req).GetPod())})
 		return answer, nil
 	})
 }
@@ -130,9 +132,9 @@ func containerMethod[Req any, P interface {
 	*Req
 	GetPod() *api.PodSandbox
 	GetContainer() *api.Container
-}, Resp any](p *plugin, kind PodEventKind, answer *Resp) ttrpc.Method {
+}, Resp any](p *plugin, kind pods.Kind, answer *Resp) ttrpc.Method {
 	return method(func(ctx context.Context, req *Req) (*Resp, error) {
-		p.tell(ctx, PodEvent{Kind: kind, Pod: sandboxOf(P(req).GetPod()), Container: containerOf(P(req).GetContainer())})
+		p.tell(ctx, pods.Event{Kind: kind, Pod: sandboxOf(P(req).GetPod()), Container: containerOf(P(req).GetContainer())})
 		return answer, nil
 	})
 }
@@ -147,20 +149,20 @@ func (p *plugin) synchronize(ctx context.Context, req *api.SynchronizeRequest) (
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, pod := range req.GetPods() {
-		p.pods = append(p.pods, sandboxOf(pod))
+		p.sandboxes = append(p.sandboxes, sandboxOf(pod))
 	}
 	for _, c := range req.GetContainers() {
 		p.containers = append(p.containers, containerOf(c))
 	}
 	if !req.GetMore() {
-		p.all(ctx, p.pods, p.containers)
-		p.pods, p.containers = nil, nil
+		p.all(ctx, p.sandboxes, p.containers)
+		p.sandboxes, p.containers = nil, nil
 	}
 	return &api.SynchronizeResponse{More: req.GetMore()}, nil
 }
 
-func sandboxOf(p *api.PodSandbox) PodSandbox {
-	s := PodSandbox{
+func sandboxOf(p *api.PodSandbox) pods.Sandbox {
+	s := pods.Sandbox{
 		ID: p.GetId(), UID: p.GetUid(), Namespace: p.GetNamespace(), Name: p.GetName(),
 		Labels: p.GetLabels(), Annotations: p.GetAnnotations(), Pid: int(p.GetPid()),
 	}
@@ -177,8 +179,8 @@ func sandboxOf(p *api.PodSandbox) PodSandbox {
 	return s
 }
 
-func containerOf(c *api.Container) PodContainer {
-	return PodContainer{
+func containerOf(c *api.Container) pods.Container {
+	return pods.Container{
 		ID: c.GetId(), Sandbox: c.GetPodSandboxId(), Name: c.GetName(), Annotations: c.GetAnnotations(),
 		Pid: int(c.GetPid()), CgroupsPath: c.GetLinux().GetCgroupsPath(),
 	}

@@ -8,6 +8,8 @@ import (
 
 	"github.com/containerd/containerd/api/events"
 	"github.com/containerd/typeurl/v2"
+
+	"github.com/kedge-io/kedge/agent/runtime/pods"
 )
 
 // followProcesses keeps a subscription to containerd's events of processes that
@@ -39,8 +41,8 @@ func (h *Hooks) subscribeProcesses(ctx context.Context) error {
 			}
 			v, err := typeurl.UnmarshalAny(e.Event)
 			if started, ok := v.(*events.TaskExecStarted); ok && err == nil {
-				h.observer.Observe(ctx, PodEvent{Kind: ProcessAdded,
-					Container: PodContainer{ID: started.GetContainerID(), Pid: int(started.GetPid())}})
+				h.observer.Observe(ctx, pods.Event{Kind: pods.ProcessAdded,
+					Container: pods.Container{ID: started.GetContainerID(), Pid: int(started.GetPid())}})
 			}
 		case err := <-errs:
 			return err

@@ -8,7 +8,7 @@ import (
 
 	"github.com/kedge-io/kedge/agent/bandwidth/cgroup"
 	"github.com/kedge-io/kedge/agent/bandwidth/model"
-	"github.com/kedge-io/kedge/agent/runtime"
+	"github.com/kedge-io/kedge/agent/runtime/pods"
 )
 
 // Pod is a pod that has a sandbox on this node. Values are not changed after
@@ -49,7 +49,7 @@ type folders interface {
 	Keep(ids []string) error
 }
 
-// Inventory is a [runtime.Observer]. Its methods may be called from any
+// Inventory is a [pods.Observer]. Its methods may be called from any
 // goroutine.
 type Inventory struct {
 	folders folders
@@ -68,7 +68,7 @@ type Inventory struct {
 	again chan struct{}
 }
 
-var _ runtime.Observer = (*Inventory)(nil)
+var _ pods.Observer = (*Inventory)(nil)
 
 // New returns an empty inventory of the network namespace that the calling
 // thread is in. report is told what about a pod cannot be found out, and nil

@@ -9,14 +9,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/kedge-io/kedge/agent/bandwidth/cgroup"
-	"github.com/kedge-io/kedge/agent/runtime"
+	"github.com/kedge-io/kedge/agent/runtime/pods"
 )
 
 // Synchronize replaces everything that was known. It does not wait for anybody:
 // what runs has been shaped before, or cannot be helped.
-func (i *Inventory) Synchronize(ctx context.Context, pods []runtime.PodSandbox, containers []runtime.PodContainer) {
+func (i *Inventory) Synchronize(ctx context.Context, sandboxes []pods.Sandbox, containers []pods.Container) {
 	fresh := map[string]*sandbox{}
-	for _, p := range pods {
+	for _, p := range sandboxes {
 		fresh[p.ID] = newSandbox(p)
 	}
 	var ids []string
@@ -47,21 +47,21 @@ func (i *Inventory) Synchronize(ctx context.Context, pods []runtime.PodSandbox, 
 
 // Observe takes in one event, and holds up the start of pods and containers
 // until the change was applied.
-func (i *Inventory) Observe(ctx context.Context, e runtime.PodEvent) {
+func (i *Inventory) Observe(ctx context.Context, e pods.Event) {
 	switch e.Kind {
-	case runtime.PodStarted:
+	case pods.PodStarted:
 		s := newSandbox(e.Pod)
 		s.place, s.placeErr = i.kernel.locate(e.Pod.NetNS, e.Pod.Pid)
 		i.apply(ctx, s.placeErr, func() { i.sandboxes[e.Pod.ID] = s })
-	case runtime.ContainerStarting:
+	case pods.ContainerStarting:
 		c := newContainer(e.Container)
 		c.cgroup, c.err = i.identify(ctx, e.Container)
 		i.apply(ctx, c.err, func() { i.addContainer(e.Pod, c) })
-	case runtime.ProcessAdded:
+	case pods.ProcessAdded:
 		i.addProcess(ctx, e.Container)
-	case runtime.PodStopped, runtime.PodRemoved:
+	case pods.PodStopped, pods.PodRemoved:
 		i.apply(nil, nil, func() { delete(i.sandboxes, e.Pod.ID) })
-	case runtime.ContainerStopped, runtime.ContainerRemoved:
+	case pods.ContainerStopped, pods.ContainerRemoved:
 		i.removeContainer(e.Container.ID)
 	}
 }
@@ -81,7 +81,7 @@ func (i *Inventory) apply(ctx context.Context, err error, change func()) {
 }
 
 // addContainer also brings back a pod that is not known. i.mu is held.
-func (i *Inventory) addContainer(pod runtime.PodSandbox, c *container) {
+func (i *Inventory) addContainer(pod pods.Sandbox, c *container) {
 	s, ok := i.sandboxes[c.c.Sandbox]
 	if !ok {
 		s = newSandbox(pod)
@@ -107,7 +107,7 @@ func (i *Inventory) removeContainer(id string) {
 }
 
 // addProcess brings what was added to a container where its first process is.
-func (i *Inventory) addProcess(ctx context.Context, c runtime.PodContainer) {
+func (i *Inventory) addProcess(ctx context.Context, c pods.Container) {
 	if err := i.folders.Gather(ctx, cgroup.Container{ID: c.ID, Pid: c.Pid}); err != nil && !errors.Is(err, cgroup.ErrNone) {
 		i.log.Warn("a process that was added to a container counts for its pod only", "container", c.ID, "error", err)
 	}
@@ -115,7 +115,7 @@ func (i *Inventory) addProcess(ctx context.Context, c runtime.PodContainer) {
 
 // identify returns 0 where the kernel has no cgroup2, which is no trouble of
 // this container.
-func (i *Inventory) identify(ctx context.Context, c runtime.PodContainer) (uint64, error) {
+func (i *Inventory) identify(ctx context.Context, c pods.Container) (uint64, error) {
 	id, err := i.folders.Identify(ctx, cgroup.Container{ID: c.ID, Pid: c.Pid})
 	if errors.Is(err, cgroup.ErrNone) {
 		return 0, nil

@@ -32,7 +32,8 @@ const podLink = "eth0"
 type locator interface {
 	locate(netns string, holder int) (place, error)
 	// watch calls vanished with the index of each link that is removed, and with
-	// 0 when some may have been missed, until the returned function is called.
+	// 0 when some may have been missed, from one goroutine, until the returned
+	// function was called.
 	watch(vanished func(link int)) (stop func(), err error)
 }
 
@@ -148,31 +149,4 @@ func (k *kernel) hostEnd(fd, id int) (int, error) {
 		return 0, fmt.Errorf("the other end of %s is not on this host", podLink)
 	}
 	return here.Attrs().Index, nil
-}
-
-func (k *kernel) watch(vanished func(link int)) (func(), error) {
-	if k.err != nil {
-		return nil, k.err
-	}
-	updates, done := make(chan netlink.LinkUpdate, 64), make(chan struct{})
-	err := netlink.LinkSubscribeWithOptions(updates, done, netlink.LinkSubscribeOptions{
-		Namespace:     &k.ns,
-		ErrorCallback: func(error) { vanished(0) },
-	})
-	if err != nil {
-		return nil, fmt.Errorf("follow links: %w", err)
-	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		for u := range updates {
-			if u.Header.Type == unix.RTM_DELLINK {
-				vanished(int(u.Index))
-			}
-		}
-	}()
-	return func() {
-		close(done)
-		<-ended
-	}, nil
 }

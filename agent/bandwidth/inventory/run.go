@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/kedge-io/kedge/agent/bandwidth/cgroup"
-	"github.com/kedge-io/kedge/agent/runtime"
+	"github.com/kedge-io/kedge/agent/runtime/pods"
 )
 
 const (
@@ -64,7 +64,7 @@ type seeker struct {
 	s          *sandbox
 	netns      string
 	holder     int
-	containers []runtime.PodContainer // without an identity yet
+	containers []pods.Container // without an identity yet
 }
 
 // look looks at everything once. It returns true when that should be repeated

@@ -11,30 +11,30 @@ import (
 
 	"github.com/kedge-io/kedge/agent/bandwidth/model"
 	"github.com/kedge-io/kedge/agent/hostports"
-	"github.com/kedge-io/kedge/agent/runtime"
+	"github.com/kedge-io/kedge/agent/runtime/pods"
 )
 
 // sandbox is a pod with where it is. Only what holds the inventory's lock
 // touches it.
 type sandbox struct {
-	pod        runtime.PodSandbox
+	pod        pods.Sandbox
 	place      place
 	placeErr   error
 	containers map[string]*container // by ID
 }
 
 type container struct {
-	c      runtime.PodContainer
+	c      pods.Container
 	cgroup uint64
 	err    error
 	ports  []model.Port
 }
 
-func newSandbox(pod runtime.PodSandbox) *sandbox {
+func newSandbox(pod pods.Sandbox) *sandbox {
 	return &sandbox{pod: pod, place: nowhere, containers: map[string]*container{}}
 }
 
-func newContainer(c runtime.PodContainer) *container {
+func newContainer(c pods.Container) *container {
 	return &container{c: c, ports: portsOf(c.Annotations)}
 }
 

@@ -1,12 +1,13 @@
-package runtime
+package pods
 
 import (
 	"context"
 	"net/netip"
+	"time"
 )
 
-// PodSandbox is a pod as the container runtime knows it.
-type PodSandbox struct {
+// Sandbox is a pod as the container runtime knows it.
+type Sandbox struct {
 	// ID is the runtime's; a pod whose sandbox is made anew gets another one.
 	ID string
 	// UID, Namespace, Name, Labels and Annotations are those of the Kubernetes
@@ -23,8 +24,8 @@ type PodSandbox struct {
 	Addrs []netip.Addr
 }
 
-// PodContainer is a container of a pod, init containers included.
-type PodContainer struct {
+// Container is a container of a pod, init containers included.
+type Container struct {
 	ID string
 	// Sandbox is the ID of its pod's sandbox.
 	Sandbox string
@@ -39,15 +40,15 @@ type PodContainer struct {
 	CgroupsPath string
 }
 
-// PodEventKind says what happened to a pod or container.
-type PodEventKind uint8
+// Kind says what happened to a pod or container.
+type Kind uint8
 
 // What an [Observer] is told. The runtime waits during PodStarted and
 // ContainerStarting, so whatever the observer does then is in place before a
 // process of the container runs.
 const (
 	// PodStarted: the sandbox has its network, and no container yet.
-	PodStarted PodEventKind = iota + 1
+	PodStarted Kind = iota + 1
 	// PodStopped: all containers ended; the network is about to be removed.
 	PodStopped
 	// PodRemoved: the sandbox is forgotten. It may come without PodStopped.
@@ -65,7 +66,7 @@ const (
 )
 
 // String is the kind as logs have it.
-func (k PodEventKind) String() string {
+func (k Kind) String() string {
 	names := [...]string{"", "pod started", "pod stopped", "pod removed", "container starting", "container stopped",
 		"container removed", "process added"}
 	if int(k) < len(names) {
@@ -74,25 +75,29 @@ func (k PodEventKind) String() string {
 	return ""
 }
 
-// PodEvent is one event.
-type PodEvent struct {
-	Kind PodEventKind
+// Event is one event.
+type Event struct {
+	Kind Kind
 	// Pod is the pod, also for events of containers; with ProcessAdded, and
 	// where the runtime has forgotten the pod, at most its ID is known.
-	Pod PodSandbox
+	Pod Sandbox
 	// Container is zero for events of pods. With ProcessAdded it has its ID and
 	// the added process as Pid, and nothing else.
-	Container PodContainer
+	Container Container
 }
+
+// Patience is how long the runtime waits for an [Observer] at most: long enough
+// for changes of the kernel, and no harm to a pod that starts.
+const Patience = time.Second
 
 // Observer is told about pods and containers in the order in which things
 // happen. Its methods may be called from different goroutines, one at a time
 // except for ProcessAdded, and hold up the runtime until they return: they
-// must return when ctx ends, which is after [ObserverPatience] at most.
+// must return when ctx ends, which is after [Patience] at most.
 type Observer interface {
 	// Synchronize gives the whole state: what is not in it does not exist. It
 	// comes first, and again whenever events may have been missed.
-	Synchronize(ctx context.Context, pods []PodSandbox, containers []PodContainer)
+	Synchronize(ctx context.Context, pods []Sandbox, containers []Container)
 	// Observe gives one event.
-	Observe(ctx context.Context, event PodEvent)
+	Observe(ctx context.Context, event Event)
 }
