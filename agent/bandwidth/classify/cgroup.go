@@ -33,7 +33,7 @@ func (c *code) walk(of asm.Register, own, ancestor asm.BuiltinFunc) {
 // receiver. keep is a register that is free.
 func (c *code) walkSender(keep asm.Register, a Abilities) {
 	c.walk(regContext, asm.FnSkbCgroupId, asm.FnSkbAncestorCgroupId)
-	if !a.Receivers {
+	if !a.remember() {
 		return
 	}
 	done := c.unique("done")
@@ -84,6 +84,45 @@ func (c *code) memory(flags int32) {
 		asm.Mov.Imm(asm.R4, flags),
 		asm.FnSkStorageGet.Call(),
 	)
+}
+
+// walkReceiver is walk for regSocket. regTarget is lost.
+func (c *code) walkReceiver(a Abilities) {
+	switch {
+	case !a.Receivers:
+		c.add(asm.Mov.Imm(asm.R0, 0))
+	case a.layout.known():
+		c.climb(a.layout)
+	default:
+		c.recall()
+	}
+}
+
+// climb reads the cgroup of regSocket and those above it from the kernel's own
+// structs. What is read through bpf_rdonly_cast may be anything without harm.
+func (c *code) climb(l layout) {
+	found, none := c.unique("found"), c.unique("none")
+	cast := func(to int32) asm.Instruction {
+		call := asm.Instruction{OpCode: asm.OpCode(asm.JumpClass).SetJumpOp(asm.Call), Src: asm.PseudoKfuncCall, Constant: int64(l.cast)}
+		c.add(asm.Mov.Imm(asm.R2, to))
+		return call
+	}
+	c.add(asm.Mov.Reg(asm.R1, regSocket))
+	c.add(cast(l.sock), asm.LoadMem(regTarget, asm.R0, l.group, asm.DWord))
+	for level := 0; level < deepest; level++ {
+		c.add(
+			asm.JEq.Imm(regTarget, 0, none),
+			asm.LoadMem(asm.R1, regTarget, l.folder, asm.DWord),
+			asm.LoadMem(asm.R1, asm.R1, l.identity, asm.DWord),
+			asm.StoreMem(asm.R10, stackKey, asm.R1, asm.DWord),
+		)
+		c.lookup(mapCgroups)
+		c.add(asm.JNE.Imm(asm.R0, 0, found), asm.LoadMem(asm.R1, regTarget, l.parent, asm.DWord))
+		c.add(cast(l.cgroup), asm.Mov.Reg(regTarget, asm.R0))
+	}
+	c.label(none)
+	c.add(asm.Mov.Imm(asm.R0, 0))
+	c.label(found)
 }
 
 // recall leaves in R0 the entry of the cgroup that regSocket remembers, or 0.

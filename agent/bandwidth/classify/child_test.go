@@ -73,6 +73,12 @@ func child(words []string) error {
 		return talk(strings.TrimPrefix(verb, "talk-"), addr, control)
 	case "ask-udp":
 		return ask(addr)
+	case "tell-udp":
+		c, err := net.Dial("udp", addr)
+		if err == nil {
+			_, err = c.Write([]byte("hello"))
+		}
+		return err
 	}
 	return fmt.Errorf("unknown verb %q", verb)
 }

@@ -98,10 +98,7 @@ func (c *code) hostReceiver(s side, a Abilities) {
 	c.add(asm.LoadMem(asm.R1, asm.R10, stackProto, asm.Word), asm.JEq.Imm(asm.R1, 0, "host"))
 	c.add(asm.Mov.Imm(regTarget, -1)) // BPF_F_CURRENT_NETNS
 	c.receiver("pass", true)
-	c.add(asm.Mov.Imm(asm.R0, 0))
-	if a.Receivers {
-		c.recall()
-	}
+	c.walkReceiver(a)
 	c.add(
 		asm.Mov.Reg(regTarget, asm.R0),
 		asm.Mov.Reg(asm.R1, regSocket),

@@ -80,7 +80,6 @@ func TestServersOnTheHostAreClassifiedAtTheUplink(t *testing.T) {
 		// Reserved is asking for names, not answering.
 		"talk-tcp 192.0.2.1:53": {plan.MinorHost},
 	} {
-		run(t, s.outside, s.none, verb)
 		s.forget()
 		run(t, s.outside, s.none, verb)
 		for name, m := range s.records {

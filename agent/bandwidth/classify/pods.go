@@ -53,7 +53,7 @@ func podProgram(dir model.Direction, a Abilities) asm.Instructions {
 		c.walkSender(regSocket, a)
 		c.ofThisPod(dir, "ports")
 	case dir == model.Ingress && a.Receivers:
-		c.podReceiver(dir)
+		c.podReceiver(dir, a)
 	}
 	c.label("ports")
 	c.ifLink(portsKnown, "rest")
@@ -94,7 +94,7 @@ func (c *code) ofThisPod(dir model.Direction, otherwise string) {
 }
 
 // podReceiver is by the receiver's cgroup. Pods have IPv4 only.
-func (c *code) podReceiver(dir model.Direction) {
+func (c *code) podReceiver(dir model.Direction, a Abilities) {
 	c.ifLink(receiversKnown, "ports")
 	c.add(
 		asm.LoadMem(asm.R1, asm.R10, stackFamily, asm.Word),
@@ -102,7 +102,7 @@ func (c *code) podReceiver(dir model.Direction) {
 		asm.LoadMem(regTarget, regEntry, linkNetnsID, asm.Word),
 	)
 	c.receiver("ports", false)
-	c.recall()
+	c.walkReceiver(a)
 	c.add(asm.Mov.Reg(regTarget, asm.R0))
 	c.release()
 	c.add(asm.Mov.Reg(asm.R0, regTarget))

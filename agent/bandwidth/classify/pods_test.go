@@ -30,12 +30,39 @@ func TestServersInAPodHaveTheClassOfTheirContainer(t *testing.T) {
 	s := newSite(t, abilities(t))
 	start(t, s.one, s.app, "serve-tcp", ":80")
 	start(t, s.one, s.sideApp, "serve-udp", ":81")
+	heard := start(t, s.one, s.sideApp, "sink-udp", ":82")
 	for verb, class := range map[string]uint16{"talk-tcp 10.42.1.2:80": app, "talk-udp 10.42.1.2:81": aux} {
-		run(t, s.outside, s.none, verb) // nobody knows the receiver of the first packet before it answers
 		s.forget()
 		run(t, s.outside, s.none, verb)
 		s.want(verb, both(class))
 	}
+	s.forget()
+	run(t, s.outside, s.none, "tell-udp", "10.42.1.2:82")
+	if !heard.Scan() {
+		t.Fatal(heard.Err())
+	}
+	s.want("a socket that only receives", map[string][]uint16{"pod1 pod ingress": {aux}})
+}
+
+func TestSocketsRememberTheirCgroupWhereTheKernelDoesNotShowIt(t *testing.T) {
+	a := abilities(t)
+	a.layout = layout{}
+	s := newSite(t, a)
+	start(t, s.one, s.app, "serve-tcp", ":80")
+	start(t, s.one, s.sideApp, "serve-udp", ":81")
+	for verb, class := range map[string]uint16{"talk-tcp 10.42.1.2:80": app, "talk-udp 10.42.1.2:81": aux} {
+		s.forget()
+		run(t, s.outside, s.none, verb)
+		s.want(verb+" for the first time", map[string][]uint16{"pod1 pod egress": {class}, "pod1 pod ingress": {class, pod1}})
+		s.forget()
+		run(t, s.outside, s.none, verb)
+		s.want(verb, both(class))
+	}
+	start(t, s.Host, s.host, "serve-tcp", ":82")
+	run(t, s.outside, s.none, "talk-tcp", "192.0.2.1:82")
+	s.forget()
+	run(t, s.outside, s.none, "talk-tcp", "192.0.2.1:82")
+	s.want("a container in the host's network", atUplink(hostApp))
 }
 
 func TestACgroupWithinThatOfAContainerIsTheContainers(t *testing.T) {

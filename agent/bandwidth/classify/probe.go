@@ -20,7 +20,14 @@ type Abilities struct {
 	Routes bool
 	// Reasons says in words why something cannot be told, and what would help.
 	Reasons []string
+
+	// layout finds the receiver's cgroup in the kernel's own structs. Without it
+	// sockets remember the cgroup that they sent from.
+	layout layout
 }
+
+// remember says whether sockets must.
+func (a Abilities) remember() bool { return a.Receivers && !a.layout.known() }
 
 // needed are the helpers without which nothing can be classified, and since
 // when the kernel has them.
@@ -56,8 +63,27 @@ func Probe() (Abilities, error) {
 	a.Senders = a.can("senders of packets are told by declared ports: the kernel lacks %s (since 4.19, CONFIG_SOCK_CGROUP_DATA)",
 		asm.FnSkbCgroupId, asm.FnSkbAncestorCgroupId)
 	a.Receivers = a.Senders && a.can("receivers of packets are told by declared ports: the kernel lacks %s (since 5.2)", asm.FnSkStorageGet)
+	if a.Receivers {
+		a.lookBehind()
+	}
 	a.Routes = a.can("pods use the first uplink only: the kernel lacks %s (since 4.18, CONFIG_INET)", asm.FnFibLookup)
 	return a, nil
+}
+
+// lookBehind takes the layout if the kernel lets programs use it.
+func (a *Abilities) lookBehind() {
+	l, err := readLayout()
+	if err == nil {
+		with := *a
+		with.layout = l
+		var s *Set
+		if s, err = Load(with); err == nil {
+			s.Close()
+			a.layout = l
+			return
+		}
+	}
+	a.Reasons = append(a.Reasons, fmt.Sprintf("what a socket receives before it first sends is told by declared ports: %v", err))
 }
 
 // can says whether all helpers are there, and else why not.

@@ -10,7 +10,7 @@ func TestAllProgramsLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Log(a)
-	for _, a := range []Abilities{a, {}, {Senders: true}, {Receivers: true}, {Routes: true}} {
+	for _, a := range []Abilities{a, {}, {Senders: true}, {Senders: true, Receivers: true}, {Routes: true}} {
 		s, err := Load(a)
 		if err != nil {
 			t.Fatalf("%+v: %+v", a, err)

@@ -30,7 +30,7 @@ const (
 // mapNames are those that a set has on a kernel with these abilities.
 func mapNames(a Abilities) []string {
 	names := []string{mapSettings, mapLinks, mapCgroups, mapPorts, mapReserve, mapLocal}
-	if a.Receivers {
+	if a.remember() {
 		names = append(names, mapSockets)
 	}
 	return names
