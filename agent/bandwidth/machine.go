@@ -3,8 +3,6 @@ package bandwidth
 import (
 	"context"
 	"log/slog"
-	"slices"
-	"strings"
 	"sync"
 
 	"github.com/kedge-io/kedge/agent/bandwidth/classify"
@@ -65,38 +63,13 @@ func (m *Machine) Counters() ([]shape.Counter, error) {
 }
 
 // Differences reads the kernel and returns a line for each thing that is not as
-// planned: "-" is planned and not there, "+" is there and not planned.
+// planned.
 func (m *Machine) Differences(p plan.Plan) ([]string, error) {
 	k, err := m.open()
 	if err != nil {
 		return nil, err
 	}
-	want, err := k.Wish(p)
-	if err != nil {
-		return nil, err
-	}
-	have, err := k.Observe()
-	if err != nil {
-		return nil, err
-	}
-	return differences(want.String(), have.String()), nil
-}
-
-// differences of two texts whose lines are sorted.
-func differences(want, have string) []string {
-	var lines []string
-	wanted, there := strings.Split(want, "\n"), strings.Split(have, "\n")
-	for _, line := range wanted {
-		if !slices.Contains(there, line) {
-			lines = append(lines, "- "+strings.TrimSpace(line))
-		}
-	}
-	for _, line := range there {
-		if !slices.Contains(wanted, line) {
-			lines = append(lines, "+ "+strings.TrimSpace(line))
-		}
-	}
-	return lines
+	return k.Check(p)
 }
 
 // Attribution is how containers are told apart, and what this kernel has that
