@@ -18,6 +18,9 @@ const (
 	PathCheck = "/bandwidth/check"
 )
 
+// QueryNode names the node of which a server is asked.
+const QueryNode = "node"
+
 // Node is one node at one moment.
 type Node struct {
 	Node string `json:"node"`
