@@ -16,7 +16,7 @@ import (
 func (n *node) dieAfter(changes int, p plan.Plan) bool {
 	n.t.Helper()
 	died := false
-	k := New(slog.New(slog.DiscardHandler), &byLink{})
+	k := New(slog.New(slog.DiscardHandler), programs(n.t))
 	defer k.Close()
 	k.dial = func() (*conn, error) {
 		c, err := dial()

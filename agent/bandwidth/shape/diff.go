@@ -48,16 +48,16 @@ func late(have tree, want Device) bool {
 	return slices.ContainsFunc(want.Classes, func(c Class) bool { return c.Leaf != nil && parents[c.Minor] })
 }
 
-func growLeaf(d link, old *Leaf, c Class) []message {
+func growLeaf(d link, have *Leaf, c Class) []message {
 	switch {
-	case old == nil:
+	case have == nil:
 		return setLeaf(d, c)
-	case *old == *c.Leaf:
+	case *have == *c.Leaf:
 		return nil
-	case old.Kind != c.Leaf.Kind || old.Segmented != c.Leaf.Segmented:
+	case have.Kind != c.Leaf.Kind || have.Segmented != c.Leaf.Segmented:
 		// Its handle is taken by a queue of another kind.
-		clear := tcMessage(unix.RTM_DELQDISC, 0, d.index, 0, handle(c.Minor), 0, "queue of "+className(d, c.Minor))
-		return append([]message{clear}, setLeaf(d, c)...)
+		old := tcMessage(unix.RTM_DELQDISC, 0, d.index, 0, handle(c.Minor), 0, "queue of "+className(d, c.Minor))
+		return append([]message{old}, setLeaf(d, c)...)
 	}
 	return setLeaf(d, c)
 }

@@ -88,7 +88,7 @@ func (k *Kernel) probe(p plan.Plan) error {
 		return err
 	}
 	k.abilities = &a
-	k.log.Info("kernel asked for what it has for shaping", "queue", a.Queue, "segment", a.Segment)
+	k.log.Info("kernel asked for what it has for shaping", "queue", a.Queue, "segment", a.Segment, "missing", a.Reasons)
 	return nil
 }
 

@@ -1,9 +1,11 @@
 package shape
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
@@ -50,6 +52,8 @@ type Abilities struct {
 	// Segment tells that packets that were joined inside of the host can be cut.
 	// Where not, a pod with a low ceiling delays and loses more.
 	Segment bool
+	// Reasons says in words what is missing and what would help.
+	Reasons []string
 }
 
 // probeDevice is there while the kernel is being asked.
@@ -80,6 +84,8 @@ func (c *conn) probe(d link) (Abilities, error) {
 		{moduleHTB, addTree(d)},
 		{moduleHTB, setClass(d, root)},
 		{moduleClsact, addClsact(d.index)},
+		{moduleBPF, classicFilter(d, nil)},
+		{moduleMirred, classicFilter(d, redirect(d.index))},
 	}
 	for _, n := range needed {
 		if err := c.one(n.message); err != nil {
@@ -92,8 +98,27 @@ func (c *conn) probe(d link) (Abilities, error) {
 		a.Queue = "fq_codel"
 	}
 	root.Leaf = &Leaf{Kind: "bfifo", Segmented: true, Limit: 10_000, Largest: ethernetMTU + frame}
-	a.Segment = c.all(setLeaf(d, root)) == nil
+	if err := c.all(setLeaf(d, root)); err != nil {
+		lacks := &Missing{What: moduleTBF.name, Option: moduleTBF.option, Module: moduleTBF.modprobe, Err: err}
+		a.Reasons = append(a.Reasons, "pods with a low ceiling lose and delay packets that were joined: "+lacks.Error())
+		return a, nil
+	}
+	a.Segment = true
 	return a, nil
+}
+
+// classicFilter is a filter with a program of the old kind (bpf(4)) that matches
+// nothing, for which nothing needs to be loaded.
+func classicFilter(d link, action []byte) message {
+	const ret = 0x06 // BPF_RET|BPF_K of linux/filter.h: {code, jt, jf, k}
+	options := attr(nil, nl.TCA_BPF_OPS_LEN, binary.NativeEndian.AppendUint16(nil, 1))
+	options = attr(options, nl.TCA_BPF_OPS, append(binary.NativeEndian.AppendUint16(nil, ret), 0, 0, 0, 0, 0, 0))
+	options = attrU32(options, nl.TCA_BPF_CLASSID, 1)
+	if action != nil {
+		options = attr(options, nl.TCA_BPF_ACT|unix.NLA_F_NESTED, attr(nil, nl.TCA_ACT_TAB|unix.NLA_F_NESTED, action))
+	}
+	m := tcMessage(unix.RTM_NEWTFILTER, replace, d.index, filterHandle, egressParent, filterInfo(filterPreference), "filter of "+d.name)
+	return m.options("bpf", options)
 }
 
 // one sends a message alone.

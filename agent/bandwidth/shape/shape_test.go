@@ -6,10 +6,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"testing"
 
 	"github.com/vishvananda/netlink"
 
+	"github.com/kedge-io/kedge/agent/bandwidth/classify"
 	"github.com/kedge-io/kedge/agent/bandwidth/plan"
 	"github.com/kedge-io/kedge/internal/bitrate"
 	"github.com/kedge-io/kedge/tests/nethost"
@@ -28,7 +30,7 @@ type node struct {
 func newNode(t testing.TB, pods int) *node {
 	t.Helper()
 	n := &node{Host: nethost.New(t), t: t, outside: nethost.New(t)}
-	n.kernel = New(slog.New(slog.DiscardHandler), &byLink{})
+	n.kernel = New(slog.New(slog.DiscardHandler), programs(t))
 	t.Cleanup(func() { _ = n.kernel.Close() })
 	nethost.Cable(n.outside, "wire", n.Host, "eth0")
 	n.outside.Run("ip addr add 192.0.2.254/24 dev wire; ip route add 10.42.0.0/16 via 192.0.2.1")
@@ -95,6 +97,16 @@ func (n *node) wants(p plan.Plan) {
 	}
 }
 
+// programs is the classifier of this kernel.
+func programs(t testing.TB) Programs {
+	t.Helper()
+	a, err := classify.Probe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Programs{Abilities: a}
+}
+
 // podMinor is the class of a pod of these tests.
 func podMinor(i int) uint16 { return plan.MinorFirst + uint16(i)*16 }
 
@@ -116,7 +128,7 @@ func (n *node) limits(uplink bitrate.Rate, ceilings ...bitrate.Rate) plan.Plan {
 	for i := range ceilings {
 		minor := podMinor(i)
 		u.Pods = append(u.Pods, plan.PodEntry{
-			Pod: uint32(i + 1), Link: n.index(fmt.Sprintf("veth%d", i)),
+			Pod: uint32(i + 1), NetnsID: -1, Addr: netip.AddrFrom4([4]byte{10, 42, byte(i), 2}), Link: n.index(fmt.Sprintf("veth%d", i)),
 			Target: plan.Target{Class: [2]uint16{minor, minor}},
 		})
 	}
