@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"path/filepath"
 	"strconv"
 	"syscall"
@@ -21,6 +22,7 @@ import (
 	"github.com/kedge-io/kedge/internal/version"
 	"github.com/kedge-io/kedge/internal/wire"
 	"github.com/kedge-io/kedge/server/addons"
+	"github.com/kedge-io/kedge/server/bandwidth"
 	"github.com/kedge-io/kedge/server/certs"
 	"github.com/kedge-io/kedge/server/datastore"
 	"github.com/kedge-io/kedge/server/egress"
@@ -162,15 +164,22 @@ func (s *Server) Components() []lifecycle.Component {
 		comps = append(comps, s.metrics.Component(kube.APIServer))
 	}
 	comps = append(comps, s.join.Component(kube.APIServer, addons.Name), s.addons.Component(kube.APIServer), s.links.Component(kube.APIServer))
+	if !slices.Contains(s.cfg.Disable, "bandwidth") {
+		comps = append(comps, bandwidth.New(bandwidth.Config{Client: s.supervisorConfig}, s.log, kube.APIServer, addons.Name))
+	}
 	return append(comps, nodes.New(nodes.Config{OwnNode: s.localNode(), Client: s.supervisorClient, Deleted: s.forget}, s.log, kube.APIServer))
 }
 
 func (s *Server) supervisorClient() (kubernetes.Interface, error) {
-	config, err := kubeclient.FromFile(s.paths.SupervisorKubeconfig, "kedge/"+s.cfg.Version)
+	config, err := s.supervisorConfig()
 	if err != nil {
 		return nil, err
 	}
 	return kubernetes.NewForConfig(config)
+}
+
+func (s *Server) supervisorConfig() (*rest.Config, error) {
+	return kubeclient.FromFile(s.paths.SupervisorKubeconfig, "kedge/"+s.cfg.Version)
 }
 
 // front answers the supervisor's paths and hands the rest to the API.
