@@ -19,6 +19,7 @@ func commands() []*cobra.Command {
 		newNodeCommand(),
 		newStatusCommand(),
 		newLinkCommand(),
+		newBandwidthCommand(),
 		newConfigCommand(),
 		newKubectlCommand(),
 		newCrictlCommand(),
