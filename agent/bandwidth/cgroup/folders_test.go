@@ -5,6 +5,7 @@ package cgroup
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
@@ -53,12 +55,33 @@ func newBed(t *testing.T) *bed {
 			for _, pid := range processes(dir) {
 				_ = move(top, pid)
 			}
-			if err := removeTree(dir); err != nil {
+			if err := removed(dir); err != nil {
 				t.Error(err)
 			}
 		}
 	})
 	return b
+}
+
+// removed waits for processes that are ending.
+func removed(dir string) error { return unlessBusy(func() error { return removeTree(dir) }) }
+
+// unlessBusy repeats what fails because a process has not quite ended: the
+// kernel holds a folder for a moment after its last one was reaped.
+func unlessBusy(f func() error) error {
+	deadline, tick := time.After(10*time.Second), time.NewTicker(10*time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := f()
+		if err == nil || !errors.Is(err, unix.EBUSY) {
+			return err
+		}
+		select {
+		case <-deadline:
+			return err
+		case <-tick.C:
+		}
+	}
 }
 
 func (b *bed) needLegacy() {
@@ -239,14 +262,14 @@ func TestFoldersGoWithTheirContainersAndForeignOnesStay(t *testing.T) {
 	}
 	procs[3].stop()
 	procs[4].stop()
-	if err := f.Drop(id(3)); err != nil {
+	if err := unlessBusy(func() error { return f.Drop(id(3)) }); err != nil {
 		t.Error(err)
 	}
 	if err := f.Keep([]string{id(4)}); err != nil { // 5 is not kept, but runs
 		t.Error(err)
 	}
 	b.wantLeft(t, id(4), id(5), "somebody")
-	if err := f.Keep(nil); err != nil {
+	if err := unlessBusy(func() error { return sweepAll(f, id(4)) }); err != nil {
 		t.Error(err)
 	}
 	b.wantLeft(t, id(5), "somebody")
@@ -269,6 +292,17 @@ func TestFoldersGoWithTheirContainersAndForeignOnesStay(t *testing.T) {
 	if err := Remove(context.Background(), b.cfg); err != nil {
 		t.Errorf("nothing to remove: %v", err)
 	}
+}
+
+// sweepAll keeps nothing, and says that it is busy while that folder is there.
+func sweepAll(f *Folders, id string) error {
+	if err := f.Keep(nil); err != nil {
+		return err
+	}
+	if _, err := os.Stat(f.h.folder(filepath.Join(f.cfg.parent(), id))); err == nil {
+		return unix.EBUSY
+	}
+	return nil
 }
 
 func (b *bed) wantLeft(t *testing.T, want ...string) {

@@ -60,22 +60,28 @@ func (i *Inventory) Observe(ctx context.Context, e pods.Event) {
 	case pods.ProcessAdded:
 		i.addProcess(ctx, e.Container)
 	case pods.PodStopped, pods.PodRemoved:
-		i.apply(nil, nil, func() { delete(i.sandboxes, e.Pod.ID) })
+		i.alter(func() { delete(i.sandboxes, e.Pod.ID) })
 	case pods.ContainerStopped, pods.ContainerRemoved:
 		i.removeContainer(e.Container.ID)
 	}
 }
 
-// apply makes a change and, with a context, waits until it is in the kernel.
-func (i *Inventory) apply(ctx context.Context, err error, change func()) {
+// alter makes a change and returns the revision to wait for, 0 for none.
+func (i *Inventory) alter(change func()) uint64 {
 	i.mu.Lock()
+	defer i.mu.Unlock()
 	change()
-	revision := i.change()
-	i.mu.Unlock()
+	return i.change()
+}
+
+// apply makes a change and waits until it is in the kernel. With an error, which
+// is of what the change is about, it is looked for again.
+func (i *Inventory) apply(ctx context.Context, err error, change func()) {
+	revision := i.alter(change)
 	if err != nil {
 		notify(i.again)
 	}
-	if ctx != nil && revision > 0 && !i.barrier.await(ctx, revision) {
+	if revision > 0 && !i.barrier.await(ctx, revision) {
 		i.log.Warn("the runtime went on before the kernel was ready, which follows", "revision", revision)
 	}
 }
@@ -93,7 +99,7 @@ func (i *Inventory) addContainer(pod pods.Sandbox, c *container) {
 }
 
 func (i *Inventory) removeContainer(id string) {
-	i.apply(nil, nil, func() {
+	i.alter(func() {
 		for _, s := range i.sandboxes {
 			delete(s.containers, id)
 		}
