@@ -116,23 +116,28 @@ func (d *datagrams) settle(sent int64) {
 	}
 }
 
-// paced calls one for every datagram that is due at the rate until the time,
-// and returns how many there were.
-func paced(began time.Time, length time.Duration, size int, rate int64, one func(seq uint64) error) (int64, error) {
-	const pause = time.Millisecond
+// paced calls one for every datagram that is due at the rate for that long, and
+// returns how many there were. Who had no processor for a while does not make up for it:
+// what comes all at once would overflow a queue that has room for the rate.
+func paced(length time.Duration, size int, rate int64, one func(seq uint64) error) (int64, error) {
+	const pause, most = time.Millisecond, 3 * time.Millisecond
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	perSecond := float64(rate) / 8 / float64(size)
-	for n := int64(0); ; {
-		elapsed := min(time.Since(began), length)
-		for due := int64(elapsed.Seconds() * perSecond); n < due; n++ {
+	began := time.Now()
+	due, n := 1.0, int64(0)
+	for last := began; ; {
+		for ; due >= 1; due-- {
 			if err := one(uint64(n)); err != nil {
 				return n, err
 			}
+			n++
 		}
-		if elapsed == length {
+		now := <-tick.C
+		due += min(now.Sub(last), most).Seconds() * perSecond
+		last = now
+		if now.Sub(began) >= length {
 			return n, nil
 		}
-		<-tick.C
 	}
 }

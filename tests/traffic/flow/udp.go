@@ -48,7 +48,7 @@ func (j Job) udpSend(control *net.TCPConn, packets net.Conn, req request) (Resul
 		return Result{}, fmt.Errorf("far end is not ready: %w", err)
 	}
 	buf := make([]byte, req.Size)
-	sent, err := paced(time.Now(), req.Length, req.Size, req.Rate, func(seq uint64) error {
+	sent, err := paced(req.Length, req.Size, req.Rate, func(seq uint64) error {
 		head{kindData, req.ID, seq, time.Now()}.put(buf)
 		_, err := packets.Write(buf)
 		return notFull(err)
@@ -194,7 +194,7 @@ func (s *Server) udpSource(conn *net.TCPConn, req request) (Result, error) {
 		return Result{}, fmt.Errorf("datagrams of %d bytes", req.Size)
 	}
 	buf := make([]byte, req.Size)
-	sent, err := paced(time.Now(), req.Length, req.Size, req.Rate, func(seq uint64) error {
+	sent, err := paced(req.Length, req.Size, req.Rate, func(seq uint64) error {
 		head{kindData, req.ID, seq, time.Now()}.put(buf)
 		_, err := s.udp.WriteToUDPAddrPort(buf, to)
 		return notFull(err)
