@@ -21,7 +21,7 @@ type Counter struct {
 	Direction model.Direction
 	Minor     uint16
 	// Bytes and Packets passed; those of an inner class are of all below it.
-	// A packet that was joined inside of the host counts as one.
+	// Packets are those of the wire, also where the host has joined them.
 	Bytes, Packets uint64
 	// Drops are packets, Overlimits how often one had to wait.
 	Drops, Overlimits uint64
