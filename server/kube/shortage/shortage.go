@@ -103,7 +103,7 @@ func sentence(direction string, needed bitrate.Rate, short []room) string {
 	if more := len(short) - len(parts); more > 0 {
 		parts = append(parts, fmt.Sprintf("%d others have no more", more))
 	}
-	return fmt.Sprintf("Needs %s %s guaranteed: %s.", needed.Human(), direction, strings.Join(parts, ", "))
+	return fmt.Sprintf("Needs %s %s guaranteed: %s", needed.Human(), direction, strings.Join(parts, ", "))
 }
 
 // rate of a number of kbit/s; negative is none.

@@ -51,7 +51,7 @@ func TestMessageHasFigures(t *testing.T) {
 		"server": refuse(fwk.UnschedulableAndUnresolvable, "node(s) had untolerated taint(s)"),
 	}, fwk.NewStatus(fwk.UnschedulableAndUnresolvable))
 	got := explain(pod("new", "", "60k"), verdicts, snapshot.NodeInfos())
-	want := "Needs 60 Mbit/s egress guaranteed: edge-2 has 50 Mbit/s of 50 Mbit/s free, edge-1 has 40 Mbit/s of 100 Mbit/s free, edge-3 can promise nothing."
+	want := "Needs 60 Mbit/s egress guaranteed: edge-2 has 50 Mbit/s of 50 Mbit/s free, edge-1 has 40 Mbit/s of 100 Mbit/s free, edge-3 can promise nothing"
 	if len(got) != 1 || got[0] != want {
 		t.Errorf("says %q,\nwant %q", got, want)
 	}
