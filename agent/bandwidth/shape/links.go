@@ -12,6 +12,10 @@ import (
 // host has not yet taken back. Its own default of 32 stops a fast tree.
 const ifbQueue = 1000
 
+// ipv6AddressesNone (IN6_ADDR_GEN_MODE_NONE) keeps the kernel from giving a
+// device an address that nobody can reach.
+const ipv6AddressesNone = 1
+
 // ensureDevice makes an IFB device or sets the one that is there right.
 func ensureDevice(have link, name, alias string) (link, int, error) {
 	if have.index != 0 && have.kind == "ifb" && have.up && have.queue == ifbQueue && have.alias == alias {
@@ -32,6 +36,8 @@ func ensureDevice(have link, name, alias string) (link, int, error) {
 	if err != nil {
 		return have, 0, fmt.Errorf("looking for %s: %w", name, err)
 	}
+	// Before it is up, and nothing is lost where there is no IPv6.
+	_ = netlink.LinkSetIP6AddrGenMode(made, ipv6AddressesNone)
 	err = errors.Join(netlink.LinkSetTxQLen(made, ifbQueue), netlink.LinkSetAlias(made, alias), netlink.LinkSetUp(made))
 	if err != nil {
 		return have, 0, fmt.Errorf("setting up %s: %w", name, err)

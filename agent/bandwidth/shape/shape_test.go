@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/vishvananda/netlink"
@@ -155,6 +156,9 @@ func TestKernelIsWhatThePlanSays(t *testing.T) {
 	p := n.limits(bitrate.Gbit, 10*bitrate.Mbit, 100*bitrate.Gbit)
 	n.apply(p)
 	n.wants(p)
+	if addresses := n.Run("ip addr show dev kedge-out0"); strings.Contains(addresses, "inet6") {
+		t.Errorf("addresses: %s", addresses)
+	}
 	if r := n.apply(p); r.Changes != 0 {
 		t.Errorf("the second time made %d changes", r.Changes)
 	}
