@@ -6,13 +6,19 @@ import (
 
 	"github.com/kedge-io/kedge/agent/bandwidth/cgroup"
 	"github.com/kedge-io/kedge/agent/bandwidth/shape"
+	"github.com/kedge-io/kedge/internal/paths"
 )
 
 // RemoveAll takes away all that kedge has in the kernel for bandwidth in this
-// network namespace, and the folders in which containers were mirrored: queueing
-// disciplines, filters with their programs, devices. It needs no running state,
-// may be repeated, and goes on after an error. Files are left to the owner of
-// the data directory.
-func RemoveAll(ctx context.Context, folders cgroup.Config) error {
-	return errors.Join(shape.Remove(ctx), cgroup.Remove(ctx, folders))
+// network namespace: queueing disciplines, filters with their programs, devices;
+// and the folders in which containers of the node with that layout were mirrored
+// below the given cgroup roots, which is to happen when the containers are gone.
+// It needs no running state, may be repeated, and goes on after an error. Files
+// are left to the owner of the data directory.
+func RemoveAll(ctx context.Context, layout paths.Layout, cgroupRoots ...string) error {
+	errs := []error{shape.Remove(ctx)}
+	for _, root := range cgroupRoots {
+		errs = append(errs, cgroup.Remove(ctx, cgroup.NewConfig(layout, root)))
+	}
+	return errors.Join(errs...)
 }

@@ -21,6 +21,7 @@ var kinds = map[string]string{
 	"loopback address":  "ip -o address show dev lo | awk '{print $2, $3, $4}'",
 	"route":             "ip route show table all | grep -v '^\\(local\\|broadcast\\|multicast\\|anycast\\)'",
 	"rule":              "ip rule show",
+	"queueing":          "tc qdisc show",
 	"mount":             "awk '{print $2, $3}' /proc/1/mounts",
 	"network namespace": "ls /run/netns /var/run/netns 2>/dev/null",
 	"nft":               "nft -s list ruleset",
