@@ -59,7 +59,8 @@ func (c *code) load(at asm.Register, to, size int16, fail string) {
 
 // parse fills stackFamily, stackProto and stackTuple as far as the packet can
 // be understood and goes to "parsed". regTarget and R0 to R5 are lost. What is
-// no IP packet goes to other: ARP and its like belong to no pod and no process.
+// no IP packet goes to other. The kernel has taken a VLAN's tag off before; what
+// has two is no IP packet here.
 func (c *code) parse(other string, neighbours bool) {
 	c.zero(stackTuple, -stackTuple)
 	c.add(

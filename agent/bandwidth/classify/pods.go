@@ -2,6 +2,7 @@ package classify
 
 import (
 	"github.com/cilium/ebpf/asm"
+	"golang.org/x/sys/unix"
 
 	"github.com/kedge-io/kedge/agent/bandwidth/model"
 	"github.com/kedge-io/kedge/agent/bandwidth/plan"
@@ -46,7 +47,9 @@ func podProgram(dir model.Direction, a Abilities) asm.Instructions {
 	c.add(asm.LoadMem(asm.R1, regContext, skbIfindex, asm.Word), asm.StoreMem(asm.R10, stackKey, asm.R1, asm.Word))
 	c.lookup(mapLinks)
 	c.add(asm.JEq.Imm(asm.R0, 0, "pass"), asm.Mov.Reg(regEntry, asm.R0))
-	c.parse("pass", false)
+	// Neighbours are no traffic of the uplink.
+	c.add(asm.LoadMem(asm.R1, regContext, skbProtocol, asm.Word), asm.JEq.Imm(asm.R1, big(unix.ETH_P_ARP), "pass"))
+	c.parse("parsed", false)
 	switch {
 	case dir == model.Egress && a.Senders:
 		c.ifLink(sendersKnown, "ports")

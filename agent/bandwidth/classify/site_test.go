@@ -111,9 +111,11 @@ func (s *site) plan() {
 
 func (s *site) update() { s.t.Helper(); update(s.t, s.set, s.uplink) }
 
-func (s *site) index(name string) (index int) {
+func (s *site) index(name string) int { return s.indexOf(s.Host, name) }
+
+func (s *site) indexOf(h *nethost.Host, name string) (index int) {
 	s.t.Helper()
-	s.Do(func() {
+	h.Do(func() {
 		l, err := netlink.LinkByName(name)
 		if err != nil {
 			s.t.Error(err)
