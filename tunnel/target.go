@@ -27,6 +27,9 @@ var (
 	TargetSource = Target{Network: NetworkInternal, Address: "source"}
 )
 
+// TargetStatus speaks HTTP with what a node lets its server see of itself.
+var TargetStatus = Target{Network: NetworkInternal, Address: "status"}
+
 // TargetWant asks the node's end for one more lane of a class. It accepts, with
 // a stream that carries nothing, and opens the lane when it can.
 func TargetWant(class Lane) Target {

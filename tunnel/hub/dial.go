@@ -35,6 +35,11 @@ func (h *Hub) DialBench(ctx context.Context, name tunnel.NodeName, target tunnel
 	return nil, fmt.Errorf("dial %s on node %q: not a target for measurements", target, name)
 }
 
+// DialStatus opens a stream to [tunnel.TargetStatus] of the node.
+func (h *Hub) DialStatus(ctx context.Context, name tunnel.NodeName) (net.Conn, error) {
+	return h.dial(ctx, name, tunnel.TargetStatus)
+}
+
 func (h *Hub) dial(ctx context.Context, name tunnel.NodeName, target tunnel.Target) (net.Conn, error) {
 	started := time.Now()
 	conn, err := h.dialThrough(ctx, name, target)

@@ -88,6 +88,8 @@ func (s *Spoke) answer(ctx context.Context, t tunnel.Target, k *lanes) (net.Conn
 	switch t {
 	case tunnel.TargetEcho, tunnel.TargetSink, tunnel.TargetSource:
 		return s.bench(t)
+	case tunnel.TargetStatus:
+		return s.ask(t)
 	case tunnel.TargetWant(tunnel.LaneBulk):
 		if k != nil {
 			k.want(tunnel.LaneBulk)

@@ -61,6 +61,9 @@ type Config struct {
 	// Packet takes a packet (with its virtio_net_hdr) for a pod of this node; p
 	// is valid during the call, which must not block. nil: no relay lane.
 	Packet func(p []byte)
+	// Status answers the server's questions about the node, GET only; nil refuses
+	// them. Its requests come one at a time on each stream.
+	Status http.Handler
 	// Session is for each control session; its Dial is set by the spoke.
 	Session transport.Config
 	// Lanes is for the lanes of each session; Dial, Packet, WantLane and
@@ -104,6 +107,7 @@ type Spoke struct {
 	lanes   atomic.Pointer[lanes] // nil while there are none
 	refused *quiet.Log
 	benches atomic.Int32
+	asking  atomic.Int32
 }
 
 // Status is the state of the link as the node sees it.
