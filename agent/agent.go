@@ -190,6 +190,7 @@ func (a *Agent) link(reach *reach, ways *pipe.Dialer) (lifecycle.Component, erro
 		Report:   a.reporter(spoke.Component),
 		Software: a.cfg.Version,
 		Packet:   a.way.receive,
+		Status:   a.asked(),
 	}, a.log)
 	if err != nil {
 		return lifecycle.Component{}, err

@@ -3,16 +3,21 @@ package agent
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
 	"path/filepath"
 	"slices"
 
+	"k8s.io/component-base/metrics/legacyregistry"
+
 	"github.com/kedge-io/kedge/agent/bandwidth"
 	"github.com/kedge-io/kedge/agent/bandwidth/cgroup"
 	"github.com/kedge-io/kedge/agent/bandwidth/inventory"
+	"github.com/kedge-io/kedge/agent/bandwidth/metrics"
 	"github.com/kedge-io/kedge/agent/bandwidth/report"
+	"github.com/kedge-io/kedge/agent/bandwidth/snapshot"
 	"github.com/kedge-io/kedge/agent/bandwidth/uplink"
 	"github.com/kedge-io/kedge/agent/network"
 	"github.com/kedge-io/kedge/agent/runtime"
@@ -68,6 +73,10 @@ func (s *shaping) components() []lifecycle.Component {
 	run := c.Run
 	c.Run = func(ctx context.Context, ready func()) error {
 		defer func() { _ = s.machine.Close() }()
+		figures := metrics.New(func() (snapshot.Node, error) { return s.Snapshot(), nil })
+		if err := legacyregistry.Registerer().Register(figures); err != nil {
+			return fmt.Errorf("register the metrics of bandwidth: %w", err)
+		}
 		return run(ctx, ready)
 	}
 	return []lifecycle.Component{c, s.hooks.Component(runtime.ComponentName)}
@@ -106,5 +115,29 @@ func (a *Agent) BandwidthHandlers() map[string]http.Handler {
 	if a.shaping == nil {
 		return nil
 	}
-	return a.shaping.Handlers()
+	handlers := a.shaping.Handlers()
+	for path, h := range handlers {
+		handlers[path] = a.ownOnly(h)
+	}
+	return handlers
+}
+
+// ownOnly answers questions about this node.
+func (a *Agent) ownOnly(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if node := r.URL.Query().Get(snapshot.QueryNode); node != "" && node != a.cfg.NodeName {
+			http.Error(w, fmt.Sprintf("this is node %q: ask for %q on a server", a.cfg.NodeName, node), http.StatusNotFound)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// asked is what the server may ask this node through the link.
+func (a *Agent) asked() http.Handler {
+	mux := http.NewServeMux()
+	for path, h := range a.BandwidthHandlers() {
+		mux.Handle("GET "+path, h)
+	}
+	return mux
 }

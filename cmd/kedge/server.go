@@ -4,12 +4,14 @@ import (
 	"context"
 	"maps"
 	"net"
+	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/kedge-io/kedge/agent"
+	"github.com/kedge-io/kedge/agent/bandwidth/snapshot"
 	"github.com/kedge-io/kedge/agent/host"
 	"github.com/kedge-io/kedge/internal/pki"
 	"github.com/kedge-io/kedge/server"
@@ -76,6 +78,7 @@ func runServer(ctx context.Context, d *daemon, node *nodeOptions, opts *serverOp
 	defer srv.Close()
 	d.handlers = srv.LinkHandlers()
 	comps := srv.Components()
+	var own map[string]http.Handler
 	if cfg.RunsNode {
 		ac.ServerURL = "https://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(cfg.Port))
 		ac.Issue, ac.ServerCA, ac.KubeletAfter = srv.Issue, srv.CA(), srv.ControllersBuilt()
@@ -90,7 +93,8 @@ func runServer(ctx context.Context, d *daemon, node *nodeOptions, opts *serverOp
 			return err
 		}
 		comps = append(comps, more...)
-		maps.Copy(d.handlers, nodeSide.BandwidthHandlers())
+		own = nodeSide.BandwidthHandlers()
 	}
+	maps.Copy(d.handlers, srv.AskNodes(own, snapshot.Paths...))
 	return d.run(ctx, comps)
 }

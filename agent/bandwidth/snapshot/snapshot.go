@@ -18,6 +18,9 @@ const (
 	PathCheck = "/bandwidth/check"
 )
 
+// Paths are all of them.
+var Paths = []string{PathStatus, PathPlan, PathCheck}
+
 // QueryNode names the node of which a server is asked.
 const QueryNode = "node"
 
