@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/kedge-io/kedge/agent/runtime/pods"
@@ -19,7 +20,13 @@ const HooksName = "runtime-hooks"
 
 const (
 	hooksBackoffMin = 100 * time.Millisecond
+	// hooksBackoffMax is for connections that do not last, hooksDialMax for a
+	// socket where nobody answers: a containerd that starts should find us before
+	// kubelet finds it, because it lets running calls end before it takes in a
+	// plugin, and new calls wait meanwhile. A graceful stop of a pod can be a
+	// long one.
 	hooksBackoffMax = 5 * time.Second
+	hooksDialMax    = 500 * time.Millisecond
 	// hooksPatience is after how long the node goes on without hooks, for
 	// instance where a drop-in of containerd's configuration has switched them
 	// off: pods run, nothing knows of them here.
@@ -88,32 +95,45 @@ func (h *Hooks) run(ctx context.Context, ready func()) error {
 func (h *Hooks) stayConnected(ctx context.Context) {
 	delay := hooksBackoffMin
 	for ctx.Err() == nil {
-		began := time.Now()
-		err := h.connect(ctx)
+		limit := hooksDialMax
+		conn, err := h.dial(ctx)
+		if err == nil {
+			limit = hooksBackoffMax
+			began := time.Now()
+			err = h.serve(ctx, conn)
+			if time.Since(began) > stable {
+				delay = hooksBackoffMin
+			}
+		}
 		if ctx.Err() != nil {
 			return
 		}
 		h.report(fmt.Errorf("hooks of containerd at %s: %w", h.cfg.nriSocket(), err))
-		h.log.Debug("not connected to the hooks of containerd", "error", err)
-		if time.Since(began) > stable {
-			delay = hooksBackoffMin
-		}
+		delay = min(delay, limit)
 		if !rest(ctx, delay/2+rand.N(delay/2+1)) {
 			return
 		}
-		delay = min(2*delay, hooksBackoffMax)
+		delay *= 2
 	}
 }
 
-// connect takes one connection from its start to its end.
-func (h *Hooks) connect(ctx context.Context) error {
+func (h *Hooks) dial(ctx context.Context) (net.Conn, error) {
 	var d net.Dialer
-	conn, err := d.DialContext(ctx, "unix", h.cfg.nriSocket())
-	if err != nil {
-		return err
+	return d.DialContext(ctx, "unix", h.cfg.nriSocket())
+}
+
+// serve takes one connection from its start to its end.
+func (h *Hooks) serve(ctx context.Context, conn net.Conn) error {
+	var told atomic.Bool // by a goroutine that may outlive the connection for a moment
+	p := &plugin{tell: h.tell, all: func(ctx context.Context, sandboxes []pods.Sandbox, containers []pods.Container) {
+		h.synchronize(ctx, sandboxes, containers)
+		told.Store(true)
+	}}
+	err := p.serve(ctx, conn)
+	if told.Load() && ctx.Err() == nil {
+		h.log.Warn("hooks of containerd lost, connecting again", "error", err)
 	}
-	p := &plugin{tell: h.tell, all: h.synchronize}
-	return p.serve(ctx, conn)
+	return err
 }
 
 func (h *Hooks) tell(ctx context.Context, e pods.Event) {

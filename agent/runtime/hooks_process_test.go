@@ -123,8 +123,8 @@ esac
 }
 
 // sandboxed runs a pod with a network and returns its ID and that of its
-// container.
-func (n *node) sandboxed(name string) (pod, container string) {
+// container, which runs command or else sleeps.
+func (n *node) sandboxed(name string, command ...string) (pod, container string) {
 	n.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
@@ -144,6 +144,7 @@ func (n *node) sandboxed(name string) (pod, container string) {
 		PodSandboxId: run.PodSandboxId, SandboxConfig: sandbox,
 		Config: &cri.ContainerConfig{
 			Metadata: &cri.ContainerMetadata{Name: "main"}, Image: &cri.ImageSpec{Image: n.cfg.SandboxImage}, LogPath: "main.log",
+			Command:     command,
 			Annotations: map[string]string{"io.kubernetes.container.ports": `[{"containerPort":80}]`},
 		},
 	})
