@@ -1,8 +1,9 @@
 package classify
 
 import (
+	"errors"
 	"fmt"
-	"maps"
+	"slices"
 
 	"github.com/cilium/ebpf"
 
@@ -23,7 +24,10 @@ func (s *Set) Update(u plan.Uplink) error {
 	if err != nil {
 		return err
 	}
-	steps := s.steps(want)
+	steps, err := s.steps(want)
+	if err != nil {
+		return fmt.Errorf("classes of uplink %s: %w", u.Device, err)
+	}
 	for _, step := range steps {
 		if err := step.put(); err != nil {
 			return fmt.Errorf("classes of uplink %s: %w", u.Device, err)
@@ -37,8 +41,8 @@ func (s *Set) Update(u plan.Uplink) error {
 	return nil
 }
 
-// Differences tells in words where the tables are not those of the uplink; none
-// after an Update.
+// Differences has a line for each entry that the tables have and the uplink has
+// not ("+") and the other way round ("-"); none after an Update.
 func (s *Set) Differences(u plan.Uplink) ([]string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -46,62 +50,93 @@ func (s *Set) Differences(u plan.Uplink) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	steps, err := s.steps(want)
+	if err != nil {
+		return nil, fmt.Errorf("classes of uplink %s: %w", u.Device, err)
+	}
 	var out []string
-	for _, step := range s.steps(want) {
-		more, err := step.differences()
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, more...)
+	for _, step := range steps {
+		out = append(out, step.differences()...)
 	}
 	return out, nil
 }
 
-// step is one table on its way to what is wanted.
+// step is one table on its way from what it was to what is wanted.
 type step interface {
 	put() error
 	drop() error
-	differences() ([]string, error)
+	differences() []string
 }
 
-func (s *Set) steps(want tables) []step {
-	return []step{
-		table[prefix, uint32]{s.maps[mapLocal], want.local},
-		table[uint32, uint32]{s.maps[mapReserve], want.reserve},
-		table[portKey, portValue]{s.maps[mapPorts], want.ports},
-		table[uint64, cgroupValue]{s.maps[mapCgroups], want.cgroups},
-		table[uint32, linkValue]{s.maps[mapLinks], want.links},
-		only{s.maps[mapSettings], want.settings},
+// steps reads all tables.
+func (s *Set) steps(want tables) ([]step, error) {
+	var errs []error
+	keep := func(st step, err error) step {
+		errs = append(errs, err)
+		return st
 	}
+	out := []step{
+		keep(newTable(s.maps[mapLocal], want.local)),
+		keep(newTable(s.maps[mapReserve], want.reserve)),
+		keep(newTable(s.maps[mapPorts], want.ports)),
+		keep(newTable(s.maps[mapCgroups], want.cgroups)),
+		keep(newTable(s.maps[mapLinks], want.links)),
+		keep(newOnly(s.maps[mapSettings], want.settings)),
+	}
+	return out, errors.Join(errs...)
 }
 
 // table is a hash map or a trie.
 type table[K, V comparable] struct {
-	kernel *ebpf.Map
-	want   map[K]V
+	kernel     *ebpf.Map
+	have, want map[K]V
 }
 
-func (t table[K, V]) read() (map[K]V, error) {
+func newTable[K, V comparable](kernel *ebpf.Map, want map[K]V) (step, error) {
+	have, err := readAll[K, V](kernel)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", kernel, err)
+	}
+	return table[K, V]{kernel, have, want}, nil
+}
+
+// batch is how many entries are read at once. One bucket of a map must fit.
+const batch = 512
+
+// readAll reads a map, many entries at once where the kernel can (since 5.6,
+// tries since 5.13).
+func readAll[K, V comparable](kernel *ebpf.Map) (map[K]V, error) {
+	have := map[K]V{}
+	keys, values := make([]K, batch), make([]V, batch)
+	var cursor ebpf.MapBatchCursor
+	for {
+		n, err := kernel.BatchLookup(&cursor, keys, values, nil)
+		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return readEach[K, V](kernel)
+		}
+		for i := range n {
+			have[keys[i]] = values[i]
+		}
+		if err != nil { // that was the end
+			return have, nil
+		}
+	}
+}
+
+func readEach[K, V comparable](kernel *ebpf.Map) (map[K]V, error) {
 	have := map[K]V{}
 	var key K
 	var value V
-	entries := t.kernel.Iterate()
+	entries := kernel.Iterate()
 	for entries.Next(&key, &value) {
 		have[key] = value
 	}
-	if err := entries.Err(); err != nil {
-		return nil, fmt.Errorf("read %s: %w", t.kernel, err)
-	}
-	return have, nil
+	return have, entries.Err()
 }
 
 func (t table[K, V]) put() error {
-	have, err := t.read()
-	if err != nil {
-		return err
-	}
 	for key, value := range t.want {
-		if old, ok := have[key]; ok && old == value {
+		if old, ok := t.have[key]; ok && old == value {
 			continue
 		}
 		if err := t.kernel.Put(key, value); err != nil {
@@ -112,11 +147,7 @@ func (t table[K, V]) put() error {
 }
 
 func (t table[K, V]) drop() error {
-	have, err := t.read()
-	if err != nil {
-		return err
-	}
-	for key := range have {
+	for key := range t.have {
 		if _, wanted := t.want[key]; wanted {
 			continue
 		}
@@ -127,44 +158,41 @@ func (t table[K, V]) drop() error {
 	return nil
 }
 
-func (t table[K, V]) differences() ([]string, error) {
-	have, err := t.read()
-	if err != nil || maps.Equal(have, t.want) {
-		return nil, err
-	}
+func (t table[K, V]) differences() []string {
 	var out []string
 	for key, value := range t.want {
-		if got, ok := have[key]; !ok {
-			out = append(out, fmt.Sprintf("%s: %v is missing", t.kernel, key))
+		if got, ok := t.have[key]; !ok {
+			out = append(out, fmt.Sprintf("- %s: %v: %v", t.kernel, key, value))
 		} else if got != value {
-			out = append(out, fmt.Sprintf("%s: %v is %v, not %v", t.kernel, key, got, value))
+			out = append(out, fmt.Sprintf("- %s: %v: %v", t.kernel, key, value), fmt.Sprintf("+ %s: %v: %v", t.kernel, key, got))
 		}
 	}
-	for key := range have {
+	for key, got := range t.have {
 		if _, wanted := t.want[key]; !wanted {
-			out = append(out, fmt.Sprintf("%s: %v is too much", t.kernel, key))
+			out = append(out, fmt.Sprintf("+ %s: %v: %v", t.kernel, key, got))
 		}
 	}
-	return out, nil
+	slices.Sort(out)
+	return out
 }
 
 // only is the map of settings.
 type only struct {
-	kernel *ebpf.Map
-	want   settings
+	kernel     *ebpf.Map
+	have, want settings
 }
 
-func (o only) read() (have settings, err error) {
-	if err := o.kernel.Lookup(uint32(0), &have); err != nil {
-		return have, fmt.Errorf("read %s: %w", o.kernel, err)
+func newOnly(kernel *ebpf.Map, want settings) (step, error) {
+	o := only{kernel: kernel, want: want}
+	if err := kernel.Lookup(uint32(0), &o.have); err != nil {
+		return nil, fmt.Errorf("read %s: %w", kernel, err)
 	}
-	return have, nil
+	return o, nil
 }
 
 func (o only) put() error {
-	have, err := o.read()
-	if err != nil || have == o.want {
-		return err
+	if o.have == o.want {
+		return nil
 	}
 	if err := o.kernel.Put(uint32(0), o.want); err != nil {
 		return fmt.Errorf("write %s: %w", o.kernel, err)
@@ -174,10 +202,9 @@ func (o only) put() error {
 
 func (only) drop() error { return nil }
 
-func (o only) differences() ([]string, error) {
-	have, err := o.read()
-	if err != nil || have == o.want {
-		return nil, err
+func (o only) differences() []string {
+	if o.have == o.want {
+		return nil
 	}
-	return []string{fmt.Sprintf("%s: %+v, not %+v", o.kernel, have, o.want)}, nil
+	return []string{fmt.Sprintf("- %s: %+v", o.kernel, o.want), fmt.Sprintf("+ %s: %+v", o.kernel, o.have)}
 }
