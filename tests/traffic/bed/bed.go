@@ -73,10 +73,10 @@ func Up(t testing.TB, edges ...Edge) *Bed {
 		},
 	})}
 	b.Peer, b.Program = b.Lab.Host("peer"), parts.program
-	b.startPeer(t, parts.program)
+	b.startPeer(t)
 	for i, e := range edges {
 		if !e.Bare {
-			b.join(t, hostName(i), e, parts.program)
+			b.join(t, hostName(i), e)
 		}
 		if e.Line > 0 {
 			site := b.Lab.Site("site" + strconv.Itoa(i+1))
@@ -88,9 +88,9 @@ func Up(t testing.TB, edges ...Edge) *Bed {
 }
 
 // startPeer starts the far ends.
-func (b *Bed) startPeer(t testing.TB, program string) {
+func (b *Bed) startPeer(t testing.TB) {
 	t.Helper()
-	install(t, b.Peer, program)
+	install(t, b.Peer, b.Program)
 	for i := range Iperfs {
 		port := iperfBase + i
 		_, err := b.Peer.Start("iperf3", append([]string{iperf3}, iperf.ServerArgs(port)...)...)
@@ -98,14 +98,27 @@ func (b *Bed) startPeer(t testing.TB, program string) {
 	}
 }
 
+// program is where traffic is on hosts.
+const program = "/usr/local/bin/traffic"
+
 // install starts traffic as a process of the host.
-func install(t testing.TB, h *lab.Host, program string) {
+func install(t testing.TB, h *lab.Host, from string) {
 	t.Helper()
-	const path = "/usr/local/bin/traffic"
-	text, err := os.ReadFile(program)
+	text, err := os.ReadFile(from)
 	cluster.Must(t, err)
-	cluster.Must(t, os.WriteFile(h.OnDisk(path), text, 0o755))
-	_, err = h.Start("traffic", path, "-control", fmt.Sprint(":", hostControl), "-data", fmt.Sprint(":", hostData))
+	cluster.Must(t, os.WriteFile(h.OnDisk(program), text, 0o755))
+	start(t, h)
+}
+
+// StartTraffic starts the traffic that is a process of the host again, after a loss of power.
+func (b *Bed) StartTraffic(t testing.TB, h *lab.Host) {
+	t.Helper()
+	start(t, h)
+}
+
+func start(t testing.TB, h *lab.Host) {
+	t.Helper()
+	_, err := h.Start("traffic", program, "-control", fmt.Sprint(":", hostControl), "-data", fmt.Sprint(":", hostData))
 	cluster.Must(t, err)
 }
 
@@ -125,7 +138,7 @@ func topology(edges []Edge) (t lab.Topology, bare []string) {
 	return t, bare
 }
 
-func (b *Bed) join(t testing.TB, name string, e Edge, program string) {
+func (b *Bed) join(t testing.TB, name string, e Edge) {
 	t.Helper()
 	n := b.Node(name)
 	if e.Uplink != "" {
@@ -133,7 +146,7 @@ func (b *Bed) join(t testing.TB, name string, e Edge, program string) {
 	}
 	n.Args = append(n.Args, e.Args...)
 	b.Cluster.Join(t, n)
-	install(t, n.Host, program)
+	install(t, n.Host, b.Program)
 }
 
 // Far is the data address of the far end.

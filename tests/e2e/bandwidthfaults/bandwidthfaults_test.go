@@ -1,0 +1,225 @@
+// Package bandwidthfaults is the scenario in README.md.
+package bandwidthfaults
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kedge-io/kedge/internal/testx"
+	"github.com/kedge-io/kedge/tests/lab"
+	"github.com/kedge-io/kedge/tests/lab/cluster"
+	"github.com/kedge-io/kedge/tests/traffic/bed"
+	"github.com/kedge-io/kedge/tests/traffic/flow"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+func TestMain(m *testing.M) { os.Exit(lab.Main(m)) }
+
+const (
+	mega   = 1e6
+	prefix = "bandwidth.kedge.io/"
+	limit  = 20 * mega
+)
+
+// scene is the cluster with a pod that has a ceiling and one whose container has it.
+type scene struct {
+	*bed.Bed
+	node *cluster.Node
+	pods []*corev1.Pod
+	// steady is what the kernel has with these pods.
+	steady []string
+}
+
+func TestKernelIsAsPlannedAfterEveryFault(t *testing.T) {
+	b := bed.Up(t, bed.Edge{Uplink: "200M"})
+	s := &scene{Bed: b, node: b.Agents[0]}
+	s.pods = b.Create(t, limited("whole"), contained("inside"))
+	s.WaitCeiling(t, s.node, "whole", limit)
+	s.node = b.Agents[0]
+	var err error
+	s.steady, err = bed.Objects(t.Context(), s.node.Host)
+	cluster.Must(t, err)
+	programs := programsAndMaps(t)
+	t.Run("killed at random moments", s.kills)
+	for _, f := range faults {
+		t.Run(f.name, func(t *testing.T) { s.fault(t, f) })
+	}
+	t.Run("the uplink vanishes", s.uplinkVanishes)
+	t.Run("a pod's link is deleted", s.linkDeleted)
+	t.Run("bad annotations", s.badAnnotations)
+	t.Run("contradictory policies", s.contradiction)
+	t.Run("power is lost", s.powerLost)
+	t.Run("nothing is left", func(t *testing.T) { s.nothingLeft(t, programs) })
+}
+
+func limited(name string) *corev1.Pod {
+	p := bed.Pod(name, "edge1", "app")
+	p.Annotations[prefix+"egress-max"], p.Annotations[prefix+"ingress-max"] = "20M", "20M"
+	return p
+}
+
+func contained(name string) *corev1.Pod {
+	p := bed.Pod(name, "edge1", "app", "other")
+	p.Annotations[prefix+"container.app.egress-max"], p.Annotations[prefix+"container.app.ingress-max"] = "20M", "20M"
+	return p
+}
+
+// holds looks whether both have their ceiling.
+func (s *scene) holds(t *testing.T) {
+	t.Helper()
+	const seconds = 3
+	for _, in := range []bool{false, true} {
+		job := flow.Job{Kind: flow.TCP, To: s.Far(), In: in, Streams: 2, Seconds: seconds}
+		r := bed.Whole(t, bed.Task{End: s.Container(s.pods[0], 0), Job: job}, bed.Task{End: s.Container(s.pods[1], 0), Job: job})
+		for i, one := range r {
+			bed.Near(t, fmt.Sprintf("%s in=%t", s.pods[i].Name, in), one.Mean(time.Second, seconds*time.Second), bed.Payload(limit), 20)
+		}
+	}
+}
+
+// kills ends the agent while things change.
+func (s *scene) kills(t *testing.T) {
+	n, err := strconv.Atoi(cmp.Or(os.Getenv("KEDGE_KILLS"), "5"))
+	cluster.Must(t, err)
+	for i := range n {
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			s.churn(ctx, i)
+		}()
+		<-time.After(time.Duration(rand.N(int64(1500 * time.Millisecond))))
+		cluster.Must(t, s.node.Kill())
+		<-time.After(time.Duration(rand.N(int64(200 * time.Millisecond))))
+		stop()
+		<-done
+		cluster.Must(t, s.node.Start())
+		s.WaitShaped(t, s.node)
+	}
+	s.restore(t)
+	s.holds(t)
+}
+
+// churn changes annotations, and makes and deletes a pod, until ctx ends.
+func (s *scene) churn(ctx context.Context, round int) {
+	pods := s.Client.CoreV1().Pods("default")
+	now := int64(0)
+	extra := limited(fmt.Sprint("extra", round))
+	_, _ = pods.Create(ctx, extra, metav1.CreateOptions{})
+	for ctx.Err() == nil {
+		rate := fmt.Sprintf("%dM", 5+rand.N(40))
+		patch := fmt.Sprintf(`{"metadata":{"annotations":{"%[1]segress-max":"%[2]s","%[1]singress-max":"%[2]s"}}}`, prefix, rate)
+		_, _ = pods.Patch(ctx, "whole", "application/merge-patch+json", []byte(patch), metav1.PatchOptions{})
+		select {
+		case <-ctx.Done():
+		case <-time.After(30 * time.Millisecond):
+		}
+	}
+	_ = pods.Delete(context.WithoutCancel(ctx), extra.Name, metav1.DeleteOptions{GracePeriodSeconds: &now})
+}
+
+// restore gives the pods what they had and waits until the kernel has what it had.
+func (s *scene) restore(t *testing.T) {
+	t.Helper()
+	s.Annotate(t, s.pods[0], map[string]string{prefix + "egress-max": "20M", prefix + "ingress-max": "20M"})
+	s.WaitCeiling(t, s.node, "whole", limit)
+	s.same(t)
+}
+
+// same compares the kernel with what it had in the beginning: kinds and rates, in numbers.
+func (s *scene) same(t *testing.T) {
+	t.Helper()
+	testx.Eventually(t, time.Minute, "the kernel has as much as it had", func(ctx context.Context) error {
+		now, err := bed.Objects(ctx, s.node.Host)
+		if err == nil && len(now) != len(s.steady) {
+			err = fmt.Errorf("%d things, had %d:\n%s", len(now), len(s.steady), strings.Join(now, ""))
+		}
+		return err
+	})
+}
+
+// run runs a shell script on the node's host.
+func (s *scene) run(t *testing.T, script string) string {
+	t.Helper()
+	out, errOut, err := s.node.Host.RunInput(t.Context(), []byte(script), "sh", "-e")
+	if err != nil {
+		t.Fatalf("%s: %v: %s", script, err, errOut)
+	}
+	return out
+}
+
+// link is the host's end of the pod's link: the one that the route to it leads to.
+func (s *scene) link(t *testing.T, p *corev1.Pod) string {
+	t.Helper()
+	out := s.run(t, "ip -o route get "+p.Status.PodIP)
+	_, after, ok := strings.Cut(out, " dev ")
+	if !ok {
+		t.Fatalf("no device in %q", out)
+	}
+	name, _, _ := strings.Cut(after, " ")
+	if name == "kedge0" || strings.HasPrefix(name, "cni") {
+		t.Fatalf("the pod is behind the bridge %s", name)
+	}
+	return name
+}
+
+// condition waits until the node's condition is that and its message has the words.
+func (s *scene) condition(t *testing.T, node string, want corev1.ConditionStatus, words ...string) {
+	t.Helper()
+	testx.Eventually(t, cluster.Patience, fmt.Sprintf("node %s has KedgeBandwidth=%s %q", node, want, words), func(ctx context.Context) error {
+		n, err := s.Client.CoreV1().Nodes().Get(ctx, node, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		for _, c := range n.Status.Conditions {
+			if c.Type != "KedgeBandwidth" {
+				continue
+			}
+			for _, w := range words {
+				if !strings.Contains(c.Message, w) {
+					return fmt.Errorf("%s: %s: %s", c.Status, c.Reason, c.Message)
+				}
+			}
+			if c.Status == want {
+				t.Logf("%s: %s", c.Reason, c.Message)
+				return nil
+			}
+			return fmt.Errorf("%s: %s: %s", c.Status, c.Reason, c.Message)
+		}
+		return errors.New("no such condition")
+	})
+}
+
+// event waits for an event about an object with that reason and words.
+func (s *scene) event(t *testing.T, object, reason string, words ...string) {
+	t.Helper()
+	testx.Eventually(t, cluster.Patience, "event "+reason+" about "+object, func(ctx context.Context) error {
+		list, err := s.Client.CoreV1().Events("").List(ctx, metav1.ListOptions{FieldSelector: "involvedObject.name=" + object})
+		if err != nil {
+			return err
+		}
+		var seen []string
+		for i := range list.Items {
+			e := &list.Items[i]
+			seen = append(seen, e.Reason+": "+e.Message)
+			found := strings.HasPrefix(e.Reason, reason)
+			for _, w := range words {
+				found = found && strings.Contains(e.Message, w)
+			}
+			if found {
+				t.Logf("%s: %s", e.Reason, e.Message)
+				return nil
+			}
+		}
+		return fmt.Errorf("events: %q", seen)
+	})
+}
