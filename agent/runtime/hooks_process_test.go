@@ -32,6 +32,8 @@ type looker struct {
 	pods  []pods.Sandbox
 	conts []pods.Container
 	seen  []look
+	// also is called for each event while containerd waits.
+	also func(pods.Event)
 }
 
 func (l *looker) Synchronize(_ context.Context, all []pods.Sandbox, containers []pods.Container) {
@@ -51,6 +53,9 @@ func (l *looker) Observe(_ context.Context, e pods.Event) {
 				s.cgroup = strings.TrimSpace(path)
 			}
 		}
+	}
+	if l.also != nil {
+		l.also(e)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

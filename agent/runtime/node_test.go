@@ -181,7 +181,12 @@ func (n *node) archive(path, ref, label string) {
 // daemon starts a daemon process and waits until it is ready.
 func (n *node) daemon() *exec.Cmd {
 	n.t.Helper()
-	cmd := exec.Command(selfExe, "daemon", n.cfg.Layout.DataDir, n.cfg.Snapshotter)
+	return n.daemonAs(exec.Command(selfExe, "daemon", n.cfg.Layout.DataDir, n.cfg.Snapshotter))
+}
+
+// daemonAs is daemon with a command that ends up being one.
+func (n *node) daemonAs(cmd *exec.Cmd) *exec.Cmd {
+	n.t.Helper()
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
