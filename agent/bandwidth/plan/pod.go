@@ -160,27 +160,31 @@ func (t *tree) group(g group, d model.Direction) uint16 {
 }
 
 // spread divides a pod's rate among its containers and, last, the rest: each
-// gets its guarantee and those without one a thousandth together. Guarantees
-// that do not fit become smaller in proportion.
+// gets its guarantee, and those without one share what is left equally. At least
+// a thousandth is left for each of them; guarantees that do not fit into the rest
+// become smaller in proportion.
 func spread(rate bitrate.Rate, kids []model.Container, d model.Direction, guarantees bool) []bitrate.Rate {
 	out := make([]bitrate.Rate, len(kids)+1)
 	var sum bitrate.Rate
-	small := max(rate/1000/bitrate.Rate(len(out)), minRate)
-	left := rate - min(rate, small)
+	without := bitrate.Rate(len(out))
 	for i, c := range kids {
 		if guarantees && c.Limits[d].Min > 0 {
 			out[i] = c.Limits[d].Min
 			sum += out[i]
-		} else {
-			left -= min(left, small)
+			without--
 		}
+	}
+	share := max(rate/1000, minRate)
+	room := rate - min(rate, share*without)
+	if sum < room {
+		share = (rate - sum) / without
 	}
 	for i := range out {
 		switch {
 		case out[i] == 0:
-			out[i] = small
-		case sum > left:
-			out[i] = left.Part(uint64(out[i]), uint64(sum))
+			out[i] = share
+		case sum > room:
+			out[i] = room.Part(uint64(out[i]), uint64(sum))
 		}
 	}
 	return out
