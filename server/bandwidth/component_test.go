@@ -40,8 +40,8 @@ func (plain) IsWatchListSemanticsUnSupported() bool { return true }
 
 func source(f *cachetesting.FakeControllerSource) cache.ListerWatcher {
 	return cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{
-		ListFunc:  func(o metav1.ListOptions) (runtime.Object, error) { return f.List(o) },
-		WatchFunc: func(o metav1.ListOptions) (apiwatch.Interface, error) { return f.Watch(o) },
+		ListWithContextFunc:  func(_ context.Context, o metav1.ListOptions) (runtime.Object, error) { return f.List(o) },
+		WatchFuncWithContext: func(_ context.Context, o metav1.ListOptions) (apiwatch.Interface, error) { return f.Watch(o) },
 	}, plain{})
 }
 
