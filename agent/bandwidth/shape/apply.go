@@ -93,7 +93,7 @@ func (a *applying) classify(k *Kernel) error {
 			err = set.Update(u)
 		}
 		if err == nil {
-			err = a.hook(i, set)
+			err = errors.Join(a.clsact(u), a.hook(i, set))
 		}
 		if err != nil {
 			problems = append(problems, fmt.Errorf("uplink %s: %w", u.Device, err))
@@ -115,6 +115,29 @@ func (a *applying) attached(uplink int) []uint32 {
 	return ids
 }
 
+// clsact makes the place for filters on all pods' links, also of pods that need
+// none now, and on the uplink if it needs some: see [addClsact].
+func (a *applying) clsact(u plan.Uplink) error {
+	var links []int
+	for _, p := range u.Pods {
+		links = append(links, p.Link)
+	}
+	for _, f := range a.want.Hooks {
+		links = append(links, f.Link)
+	}
+	var out []message
+	for _, index := range links {
+		if _, there := a.have.links[index]; there && !a.have.clsact[index] {
+			out = append(out, addClsact(index)...)
+			a.have.clsact[index] = true
+		}
+	}
+	if err := a.send(out); err != nil {
+		return fmt.Errorf("preparing links for filters: %w", withRemedy(err, moduleClsact))
+	}
+	return nil
+}
+
 // hook attaches the filters of an uplink that are missing or not right.
 func (a *applying) hook(uplink int, set Set) error {
 	var out []message
@@ -124,19 +147,9 @@ func (a *applying) hook(uplink int, set Set) error {
 		}
 		fd, id := set.Program(f.Hook)
 		to := a.have.trees[f.To].index
-		old, there := a.have.filters[f.key()]
-		if there && old.program == id && old.to == to {
-			continue
+		if old, there := a.have.filters[f.key()]; !there || old.program != id || old.to != to {
+			out = append(out, setFilter(f, fd, to))
 		}
-		guest := old.guest
-		if !a.have.clsact[f.Link] {
-			out = append(out, addClsact(f.Link))
-			a.have.clsact[f.Link] = true
-		} else if !there {
-			guest = !a.ours(f.Link)
-		}
-		a.have.filters[f.key()] = filter{Filter: f, program: id, to: to, guest: guest}
-		out = append(out, setFilter(f, fd, to, guest))
 	}
 	if err := a.send(out); err != nil {
 		return fmt.Errorf("attaching filters: %w", withRemedy(err, moduleBPF))
@@ -144,39 +157,23 @@ func (a *applying) hook(uplink int, set Set) error {
 	return nil
 }
 
-// ours tells that a link's clsact was made for a filter of ours.
-func (a *applying) ours(link int) bool {
-	for _, f := range a.have.filters {
-		if f.Link == link && !f.guest {
-			return true
-		}
-	}
-	return false
-}
-
-// removeFilters takes away filters that are not wanted, and their clsact if it
-// was ours and is of no use to anybody.
+// removeFilters takes away filters that are not wanted. If nothing is wanted, the
+// clsacts that we made go as well unless others use them.
 func (a *applying) removeFilters() error {
 	wanted := map[Filter]bool{}
-	keep := map[int]bool{}
 	for _, f := range a.want.Hooks {
-		wanted[f.key()], keep[f.Link] = true, true
+		wanted[f.key()] = true
 	}
 	var out []message
-	empty := map[int]bool{}
 	for key, f := range a.have.filters {
-		if wanted[key] {
-			continue
+		if !wanted[key] {
+			out = append(out, removeFilter(f))
 		}
-		own := a.ours(f.Link)
-		if !keep[f.Link] && own && !a.have.shared[f.Link] {
-			if !empty[f.Link] {
-				out = append(out, removeClsact(f.Link)) // and all that is in it
-			}
-			empty[f.Link] = true
-			continue
+	}
+	for index, marked := range a.have.marked {
+		if marked && len(a.plan.Uplinks) == 0 {
+			out = append(out, leave(index, a.have.shared[index]))
 		}
-		out = append(out, removeFilter(f))
 	}
 	if err := a.send(out); err != nil {
 		return fmt.Errorf("removing filters: %w", err)

@@ -18,11 +18,12 @@ const (
 	protocolAll      = 0x0300 // ETH_P_ALL in network byte order
 )
 
-// Names of filters are the mark of their owner. The second one tells that the
-// clsact was there before, so that it stays when the filter goes.
 const (
-	filterName      = "kedge "
-	filterGuestName = "kedge guest "
+	// filterName begins the names of our filters.
+	filterName = "kedge "
+	// markChain has one filter, which says that the clsact is ours: no packet
+	// comes to a chain to which none is sent (tc(8), "goto chain").
+	markChain = 0x6b65
 )
 
 // filter is one of ours as the kernel has it.
@@ -33,8 +34,6 @@ type filter struct {
 	program    uint32
 	// to is the index of the device it sends packets to; 0 for none.
 	to int
-	// guest tells that the clsact is not ours.
-	guest bool
 }
 
 func parentOf(h Hook) uint32 {
@@ -48,9 +47,24 @@ func preferenceOf(uplink int) uint16 { return uint16(filterPreference - uplink) 
 
 func filterInfo(preference uint16) uint32 { return uint32(preference)<<16 | protocolAll }
 
-func addClsact(device int) message {
+// addClsact makes the place for filters on a link, with our mark. The kernel
+// stops the link for it, for milliseconds in which it drops what the host sends:
+// so it is done when a pod is new and then left alone.
+func addClsact(device int) []message {
 	m := tcMessage(unix.RTM_NEWQDISC, unix.NLM_F_CREATE|unix.NLM_F_EXCL, device, clsactHandle, clsactParent, 0, fmt.Sprintf("clsact of link %d", device))
-	return m.options("clsact", nil)
+	mark := tcMessage(unix.RTM_NEWTFILTER, replace, device, filterHandle, ingressParent, filterInfo(filterPreference), fmt.Sprintf("mark of link %d", device))
+	mark.body = attrU32(mark.body, nl.TCA_CHAIN, markChain)
+	return []message{m.options("clsact", nil), mark.options("bpf", classicProgram())}
+}
+
+// leave takes our clsact away, or only the mark where others use it.
+func leave(device int, shared bool) message {
+	if !shared {
+		return removeClsact(device)
+	}
+	m := tcMessage(unix.RTM_DELTFILTER, 0, device, filterHandle, ingressParent, filterInfo(filterPreference), fmt.Sprintf("mark of link %d", device))
+	m.body = attrU32(m.body, nl.TCA_CHAIN, markChain)
+	return m
 }
 
 func removeClsact(device int) message {
@@ -58,13 +72,9 @@ func removeClsact(device int) message {
 }
 
 // setFilter makes a filter or replaces its program and action at once.
-func setFilter(f Filter, program, to int, guest bool) message {
-	name := filterName
-	if guest {
-		name = filterGuestName
-	}
+func setFilter(f Filter, program, to int) message {
 	options := attrU32(nil, nl.TCA_BPF_FD, uint32(program))
-	options = attrText(options, nl.TCA_BPF_NAME, name+f.Hook.String())
+	options = attrText(options, nl.TCA_BPF_NAME, filterName+f.Hook.String())
 	options = attr(options, nl.TCA_BPF_ACT|unix.NLA_F_NESTED, attr(nil, nl.TCA_ACT_TAB|unix.NLA_F_NESTED, redirect(to)))
 	info := filterInfo(preferenceOf(f.Uplink))
 	what := fmt.Sprintf("filter %s of link %d", f.Hook, f.Link)
@@ -87,41 +97,51 @@ func removeFilter(f filter) message {
 	return tcMessage(unix.RTM_DELTFILTER, 0, f.Link, filterHandle, f.parent, filterInfo(f.preference), what)
 }
 
-// filters reads the filters of a link at both hooks; others tells of those that
-// are not ours.
-func (c *conn) filters(device int) (ours []filter, others bool, err error) {
+// onLink is what a clsact holds.
+type onLink struct {
+	filters []filter
+	// marked tells that the clsact is ours, others that it has filters that are
+	// not.
+	marked, others bool
+}
+
+// filters reads both hooks of a link.
+func (c *conn) filters(device int) (l onLink, err error) {
 	for _, parent := range []uint32{ingressParent, egressParent} {
-		before, strangers := len(ours), others
-		restart := func() { ours, others = ours[:before], strangers }
-		err = c.dump(unix.RTM_GETTFILTER, nl.TcMsg{Ifindex: int32(device), Parent: parent}, restart, func(tc nl.TcMsg, a attrs) {
-			if int(tc.Ifindex) != device || tc.Handle == 0 { // a preference without a filter is listed as well
-				return
-			}
-			if f, ok := decodeFilter(tc, a); ok {
-				ours = append(ours, f)
-			} else {
-				others = true
+		before := l
+		err = c.dump(unix.RTM_GETTFILTER, nl.TcMsg{Ifindex: int32(device), Parent: parent}, func() { l = before }, func(tc nl.TcMsg, a attrs) {
+			if int(tc.Ifindex) == device && tc.Handle != 0 { // a preference without a filter is listed as well
+				l.add(tc, a)
 			}
 		})
 		if err != nil {
-			return nil, false, fmt.Errorf("listing the filters of link %d: %w", device, err)
+			return onLink{}, fmt.Errorf("listing the filters of link %d: %w", device, err)
 		}
 	}
-	return ours, others, nil
+	return l, nil
+}
+
+func (l *onLink) add(tc nl.TcMsg, a attrs) {
+	if f, ok := decodeFilter(tc, a); ok {
+		l.filters = append(l.filters, f)
+	} else if a.text(nl.TCA_KIND) == "bpf" && a.u32(nl.TCA_CHAIN) == markChain && tc.Handle == filterHandle {
+		l.marked = true
+	} else {
+		l.others = true
+	}
 }
 
 func decodeFilter(tc nl.TcMsg, a attrs) (filter, bool) {
 	options := a.nested(nl.TCA_OPTIONS)
 	name := options.text(nl.TCA_BPF_NAME)
-	guest := strings.HasPrefix(name, filterGuestName)
-	hook, known := hookNamed(strings.TrimPrefix(strings.TrimPrefix(name, filterGuestName), filterName))
-	if a.text(nl.TCA_KIND) != "bpf" || tc.Handle != filterHandle || !strings.HasPrefix(name, filterName) || !known {
+	hook, known := hookNamed(strings.TrimPrefix(name, filterName))
+	if a.text(nl.TCA_KIND) != "bpf" || tc.Handle != filterHandle || !known || a.u32(nl.TCA_CHAIN) != 0 {
 		return filter{}, false
 	}
 	f := filter{
 		Filter:     Filter{Link: int(tc.Ifindex), Hook: hook},
 		preference: uint16(tc.Info >> 16), parent: tc.Parent,
-		program: options.u32(nl.TCA_BPF_ID), guest: guest,
+		program: options.u32(nl.TCA_BPF_ID),
 	}
 	f.Uplink = filterPreference - int(f.preference)
 	action := options.nested(nl.TCA_BPF_ACT).nested(nl.TCA_ACT_TAB)

@@ -38,14 +38,15 @@ type kernelState struct {
 	trees   map[string]tree
 	clsact  map[int]bool
 	filters map[Filter]filter
-	// shared are links where others have filters as well.
-	shared map[int]bool
+	// marked are links whose clsact is ours, shared those where others have
+	// filters.
+	marked, shared map[int]bool
 }
 
 // read lists everything with one question per kind and device. Links that
 // vanish meanwhile are left out.
 func (c *conn) read() (*kernelState, error) {
-	s := &kernelState{trees: map[string]tree{}, filters: map[Filter]filter{}, shared: map[int]bool{}}
+	s := &kernelState{trees: map[string]tree{}, filters: map[Filter]filter{}, marked: map[int]bool{}, shared: map[int]bool{}}
 	if err := c.readLinks(s); err != nil {
 		return nil, err
 	}
@@ -105,12 +106,12 @@ func (s *kernelState) there(index int) bool {
 }
 
 func (c *conn) readFilters(s *kernelState, index int) error {
-	filters, others, err := c.filters(index)
+	l, err := c.filters(index)
 	if err != nil {
 		return err
 	}
-	s.shared[index] = others
-	for _, f := range filters {
+	s.marked[index], s.shared[index] = l.marked, l.others
+	for _, f := range l.filters {
 		if to, ok := s.links[f.to]; ok {
 			f.To = to.name
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -149,6 +150,31 @@ func TestLiveChangesLoseNothing(t *testing.T) {
 		if drops := n.counter(d, podMinor(0)).Drops; drops != 0 {
 			t.Errorf("%d packets were lost in direction %d", drops, d)
 		}
+	}
+}
+
+// The kernel drops packets while a clsact is made or removed.
+func TestPodsWithoutLimitsArePreparedForThem(t *testing.T) {
+	n := newNode(t, 1)
+	p := n.limits(bitrate.Gbit, bitrate.Mbit)
+	free := n.limits(bitrate.Gbit, bitrate.Mbit)
+	for i := range free.Uplinks[0].Trees {
+		free.Uplinks[0].Trees[i].Open = true
+	}
+	free.Uplinks[0].Pods[0].Target = plan.Target{}
+	const show = "tc qdisc show dev veth0; tc filter show dev veth0 ingress | grep pod-egress || true"
+	n.apply(free)
+	unlimited := n.Run(show)
+	if !strings.Contains(unlimited, "clsact") || strings.Contains(unlimited, "bpf") {
+		t.Errorf("without limits: %s", unlimited)
+	}
+	n.apply(p)
+	if now := n.Run(show); !strings.Contains(now, "bpf") {
+		t.Errorf("with limits: %s", now)
+	}
+	n.apply(free)
+	if again := n.Run(show); again != unlimited {
+		t.Errorf("without limits again: %s", again)
 	}
 }
 

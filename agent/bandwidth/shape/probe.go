@@ -83,7 +83,7 @@ func (c *conn) probe(d link) (Abilities, error) {
 	}{
 		{moduleHTB, addTree(d)},
 		{moduleHTB, setClass(d, root)},
-		{moduleClsact, addClsact(d.index)},
+		{moduleClsact, addClsact(d.index)[0]},
 		{moduleBPF, classicFilter(d, nil)},
 		{moduleMirred, classicFilter(d, redirect(d.index))},
 	}
@@ -107,18 +107,22 @@ func (c *conn) probe(d link) (Abilities, error) {
 	return a, nil
 }
 
-// classicFilter is a filter with a program of the old kind (bpf(4)) that matches
-// nothing, for which nothing needs to be loaded.
+// classicFilter is a filter that matches nothing.
 func classicFilter(d link, action []byte) message {
-	const ret = 0x06 // BPF_RET|BPF_K of linux/filter.h: {code, jt, jf, k}
-	options := attr(nil, nl.TCA_BPF_OPS_LEN, binary.NativeEndian.AppendUint16(nil, 1))
-	options = attr(options, nl.TCA_BPF_OPS, append(binary.NativeEndian.AppendUint16(nil, ret), 0, 0, 0, 0, 0, 0))
-	options = attrU32(options, nl.TCA_BPF_CLASSID, 1)
+	options := attrU32(classicProgram(), nl.TCA_BPF_CLASSID, 1)
 	if action != nil {
 		options = attr(options, nl.TCA_BPF_ACT|unix.NLA_F_NESTED, attr(nil, nl.TCA_ACT_TAB|unix.NLA_F_NESTED, action))
 	}
 	m := tcMessage(unix.RTM_NEWTFILTER, replace, d.index, filterHandle, egressParent, filterInfo(filterPreference), "filter of "+d.name)
 	return m.options("bpf", options)
+}
+
+// classicProgram are options with a program of the old kind that returns 0, for
+// which nothing needs to be loaded (linux/filter.h: code, jt, jf, k).
+func classicProgram() []byte {
+	const ret = 0x06 // BPF_RET|BPF_K
+	options := attr(nil, nl.TCA_BPF_OPS_LEN, binary.NativeEndian.AppendUint16(nil, 1))
+	return attr(options, nl.TCA_BPF_OPS, append(binary.NativeEndian.AppendUint16(nil, ret), 0, 0, 0, 0, 0, 0))
 }
 
 // one sends a message alone.
