@@ -3,7 +3,6 @@ package bandwidth
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/kedge-io/kedge/agent/bandwidth/model"
@@ -142,13 +141,4 @@ func byClass(p plan.Plan, counters []shape.Counter) map[classID]shape.Counter {
 		}
 	}
 	return all
-}
-
-// ownerOf takes the owner of a class apart: the kind ("pod", "container",
-// "rest", or "root", "control", "host"), the rest of the name, and whether it is
-// about what stays on the node.
-func ownerOf(owner string) (kind, name string, local bool) {
-	owner, local = strings.CutPrefix(owner, "local ")
-	kind, name, _ = strings.Cut(owner, " ")
-	return kind, name, local
 }

@@ -21,6 +21,8 @@ type Machine struct {
 	abilities classify.Abilities
 }
 
+var _ Kernel = (*Machine)(nil)
+
 // NewMachine returns the kernel without asking it anything.
 func NewMachine(log *slog.Logger) *Machine { return &Machine{log: log.With("component", Name)} }
 

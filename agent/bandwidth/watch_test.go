@@ -28,12 +28,12 @@ type fakeAPI struct {
 
 func (f *fakeAPI) ListerWatcher() cache.ListerWatcher {
 	return cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{
-		ListFunc: func(metav1.ListOptions) (runtime.Object, error) {
+		ListWithContextFunc: func(context.Context, metav1.ListOptions) (runtime.Object, error) {
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			return f.list, f.away
 		},
-		WatchFunc: func(metav1.ListOptions) (apiwatch.Interface, error) {
+		WatchFuncWithContext: func(context.Context, metav1.ListOptions) (apiwatch.Interface, error) {
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			if f.away != nil {
