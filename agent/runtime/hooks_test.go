@@ -2,12 +2,14 @@ package runtime
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -266,6 +268,28 @@ func TestHooksAreReadyOnlyWithTheWholeState(t *testing.T) {
 	<-ready
 	if o.syncs == 0 {
 		t.Error("ready before the state was told")
+	}
+}
+
+func TestHooksPutTogetherAStateThatComesInParts(t *testing.T) {
+	o := newFakeObserver()
+	cfg, ready := runHooks(t, o)
+	// A message holds 4 MiB (ttrpc).
+	var many []*nri.PodSandbox
+	for n := range 40 {
+		pod := testPod(fmt.Sprint(n))
+		pod.Annotations = map[string]string{"large": strings.Repeat("x", 256<<10)}
+		many = append(many, pod)
+	}
+	s := serveHooks(t, cfg.nriSocket(), many...)
+	defer s.Stop()
+	<-ready
+	seen := map[string]bool{}
+	for _, p := range o.pods {
+		seen[p.ID] = true
+	}
+	if len(o.pods) != len(many) || len(seen) != len(many) || o.syncs != 1 {
+		t.Errorf("%d pods, %d of them different, told %d times; want %d once", len(o.pods), len(seen), o.syncs, len(many))
 	}
 }
 
