@@ -14,8 +14,10 @@ func (m *maker) entries(u *Uplink, p model.Pod, to targets) {
 		number = 0
 	} else if p.Link <= 0 {
 		return // has no network yet, or no longer
-	} else if e := (PodEntry{Pod: number, UID: p.UID, Link: p.Link, NetnsID: p.NetnsID, Addr: p.Addr, Target: to.pod}); !to.none() {
-		u.Pods = append(u.Pods, e)
+	} else {
+		// Also of one that nothing limits: its link is prepared for a limit that
+		// comes later.
+		u.Pods = append(u.Pods, PodEntry{Pod: number, UID: p.UID, Link: p.Link, NetnsID: p.NetnsID, Addr: p.Addr, Target: to.pod})
 	}
 	for _, c := range p.Containers {
 		own := to.containers[c.Name]
@@ -31,8 +33,6 @@ func (m *maker) entries(u *Uplink, p model.Pod, to targets) {
 		}
 	}
 }
-
-func (t targets) none() bool { return t.pod == Target{} && len(t.containers) == 0 }
 
 // over is t with what it lacks taken from the pod's.
 func (t Target) over(pod Target) Target {
