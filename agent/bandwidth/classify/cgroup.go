@@ -28,19 +28,32 @@ func (c *code) walk(of asm.Register, own, ancestor asm.BuiltinFunc) {
 	c.label(found)
 }
 
-// walkSender is walk for the sender. If the kernel has sockets remember, the
-// sender's learns what was found: there is no helper for the cgroup of a
-// receiver. keep is a register that is free.
-func (c *code) walkSender(keep asm.Register, a Abilities) {
-	c.walk(regContext, asm.FnSkbCgroupId, asm.FnSkbAncestorCgroupId)
-	if !a.remember() {
+// walkSender leaves in R0 the entry of the sender's cgroup, or 0, and goes on.
+// regSocket and regTarget are lost. If sockets must, the sender's remembers what
+// was found: no helper tells the cgroup of a receiver.
+func (c *code) walkSender(a Abilities) {
+	done, none := c.unique("done"), c.unique("nobody")
+	if a.layout.known() {
+		c.fullSender(none)
+		c.add(asm.Mov.Reg(regSocket, asm.R0))
+		c.climb(a.layout)
+		c.jump(done)
+		c.label(none)
+		c.add(asm.Mov.Imm(asm.R0, 0))
+		c.label(done)
 		return
 	}
-	done := c.unique("done")
-	c.add(
-		asm.JEq.Imm(asm.R0, 0, done),
-		asm.Mov.Reg(keep, asm.R0),
-	)
+	c.walk(regContext, asm.FnSkbCgroupId, asm.FnSkbAncestorCgroupId)
+	if a.remember() {
+		c.add(asm.JEq.Imm(asm.R0, 0, done), asm.Mov.Reg(regTarget, asm.R0))
+		c.imprint()
+		c.add(asm.Mov.Reg(asm.R0, regTarget))
+		c.label(done)
+	}
+}
+
+// imprint makes the sender's socket remember the cgroup at stackKey.
+func (c *code) imprint() {
 	known := c.unique("known")
 	c.fullSender(known)
 	c.add(asm.Mov.Reg(asm.R2, asm.R0))
@@ -53,8 +66,6 @@ func (c *code) walkSender(keep asm.Register, a Abilities) {
 		asm.StoreMem(asm.R0, 0, asm.R1, asm.DWord),
 	)
 	c.label(known)
-	c.add(asm.Mov.Reg(asm.R0, keep))
-	c.label(done)
 }
 
 // fullSender leaves in R0 the socket that sent the packet, or goes to none. For

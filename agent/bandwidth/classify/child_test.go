@@ -188,7 +188,7 @@ func newCgroups(t testing.TB) *cgroups {
 	}
 	for _, line := range strings.Split(string(mounts), "\n") {
 		if f := strings.Fields(line); len(f) > 2 && f[2] == "cgroup2" {
-			g := &cgroups{t: t, dir: filepath.Join(f[1], fmt.Sprintf("kedge-test-%d-%s", os.Getpid(), t.Name()))}
+			g := &cgroups{t: t, dir: filepath.Join(f[1], fmt.Sprintf("kedge-test-%d-%s", os.Getpid(), strings.ReplaceAll(t.Name(), "/", "-")))}
 			g.make("")
 			return g
 		}

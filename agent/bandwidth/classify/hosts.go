@@ -72,19 +72,17 @@ func hostProgram(dir model.Direction, a Abilities) asm.Instructions {
 // hostSender leaves the priority of the sender's socket in regSocket and the
 // entry of its cgroup in R0. SYN-ACKs have that of the listener.
 func (c *code) hostSender(a Abilities) {
-	c.add(
-		asm.LoadMem(asm.R1, regContext, skbSocket, asm.DWord),
-		asm.JEq.Imm(asm.R1, 0, "pass"),
-		asm.Mov.Imm(regSocket, 0),
-	)
-	c.fullSender("sender")
-	c.add(asm.LoadMem(regSocket, asm.R0, sockPriority, asm.Word))
-	c.label("sender")
+	c.add(asm.LoadMem(asm.R1, regContext, skbSocket, asm.DWord), asm.JEq.Imm(asm.R1, 0, "pass"))
 	c.parse("parsed", true)
 	c.add(asm.Mov.Imm(asm.R0, 0))
 	if a.Senders {
-		c.walkSender(regTarget, a)
+		c.walkSender(a)
 	}
+	c.add(asm.Mov.Reg(regTarget, asm.R0), asm.Mov.Imm(regSocket, 0))
+	c.fullSender("sender")
+	c.add(asm.LoadMem(regSocket, asm.R0, sockPriority, asm.Word))
+	c.label("sender")
+	c.add(asm.Mov.Reg(asm.R0, regTarget))
 }
 
 // hostReceiver does the same for the receiver's socket. Without one the packet

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/vishvananda/netlink"
+
 	"github.com/kedge-io/kedge/agent/bandwidth/model"
 	"github.com/kedge-io/kedge/agent/bandwidth/plan"
 	"github.com/kedge-io/kedge/tests/nethost"
@@ -22,44 +24,45 @@ func atUplink(class ...uint16) map[string][]uint16 {
 }
 
 func TestHostProcessesAreClassifiedAtTheUplink(t *testing.T) {
-	s := newSite(t, abilities(t))
-	for _, port := range []string{"80", "53", "179"} {
-		start(t, s.outside, s.none, "serve-tcp", "192.0.2.2:"+port)
-		start(t, s.outside, s.none, "serve-udp", "192.0.2.2:"+port)
-	}
-	start(t, s.outside, s.none, "serve-tcp", "[2001:db8::2]:80")
-	start(t, s.outside, s.none, "serve-udp", "[2001:db8::2]:53")
-	bird, id := s.groups.make("bird")
-	s.uplink.Reserve = plan.ReserveEntry{Ports: []model.Port{{Protocol: 6, Number: 179}}, Cgroups: []uint64{id}}
-	s.update()
-	for _, c := range []struct {
-		what, folder, verb string
-		priority           int
-		want               []uint16
-	}{
-		{"a process", s.none, "talk-tcp 192.0.2.2:80", 0, []uint16{plan.MinorHost}},
-		{"a process", s.none, "talk-udp 192.0.2.2:80", 0, []uint16{plan.MinorHost}},
-		{"an unconnected socket", s.none, "ask-udp 192.0.2.2:80", 0, []uint16{plan.MinorHost}},
-		{"IPv6", s.none, "talk-tcp [2001:db8::2]:80", 0, []uint16{plan.MinorHost}},
-		{"DNS", s.none, "talk-udp 192.0.2.2:53", 0, []uint16{plan.MinorControl}},
-		{"DNS over TCP", s.none, "talk-tcp 192.0.2.2:53", 0, []uint16{plan.MinorControl}},
-		{"DNS over IPv6", s.none, "talk-udp [2001:db8::2]:53", 0, []uint16{plan.MinorControl}},
-		{"a port of the reserve", s.none, "talk-tcp 192.0.2.2:179", 0, []uint16{plan.MinorControl}},
-		{"the same port of another protocol", s.none, "talk-udp 192.0.2.2:179", 0, []uint16{plan.MinorHost}},
-		{"a cgroup of the reserve", bird, "talk-tcp 192.0.2.2:80", 0, []uint16{plan.MinorControl}},
-		{"the control lane", s.none, "talk-tcp 192.0.2.2:80", 7, []uint16{plan.MinorControl}},
-		{"the relay lane", s.none, "talk-tcp 192.0.2.2:80", 8, nil},
-		{"another lane", s.none, "talk-tcp 192.0.2.2:80", 6, []uint16{plan.MinorHost}},
-		{"a container in the host's network", s.host, "talk-tcp 192.0.2.2:80", 0, []uint16{hostApp}},
-		{"one that wants to be control", s.host, "talk-tcp 192.0.2.2:80", 7, []uint16{hostApp}},
-		{"one that wants to pass", s.host, "talk-tcp [2001:db8::2]:80", 8, []uint16{hostApp}},
-		{"one that asks for names", s.host, "talk-udp 192.0.2.2:53", 0, []uint16{hostApp}},
-		{"one of a pod with a link", s.app, "talk-tcp 192.0.2.2:80", 0, []uint16{plan.MinorHost}},
-	} {
-		s.forget()
-		run(t, s.Host, c.folder, c.verb, c.priority)
-		s.want(c.what+": "+c.verb, atUplink(c.want...))
-	}
+	inBothWays(t, func(t *testing.T, s *site) {
+		for _, port := range []string{"80", "53", "179"} {
+			start(t, s.outside, s.none, "serve-tcp", "192.0.2.2:"+port)
+			start(t, s.outside, s.none, "serve-udp", "192.0.2.2:"+port)
+		}
+		start(t, s.outside, s.none, "serve-tcp", "[2001:db8::2]:80")
+		start(t, s.outside, s.none, "serve-udp", "[2001:db8::2]:53")
+		bird, id := s.groups.make("bird")
+		s.uplink.Reserve = plan.ReserveEntry{Ports: []model.Port{{Protocol: 6, Number: 179}}, Cgroups: []uint64{id}}
+		s.update()
+		for _, c := range []struct {
+			what, folder, verb string
+			priority           int
+			want               []uint16
+		}{
+			{"a process", s.none, "talk-tcp 192.0.2.2:80", 0, []uint16{plan.MinorHost}},
+			{"a process", s.none, "talk-udp 192.0.2.2:80", 0, []uint16{plan.MinorHost}},
+			{"an unconnected socket", s.none, "ask-udp 192.0.2.2:80", 0, []uint16{plan.MinorHost}},
+			{"IPv6", s.none, "talk-tcp [2001:db8::2]:80", 0, []uint16{plan.MinorHost}},
+			{"DNS", s.none, "talk-udp 192.0.2.2:53", 0, []uint16{plan.MinorControl}},
+			{"DNS over TCP", s.none, "talk-tcp 192.0.2.2:53", 0, []uint16{plan.MinorControl}},
+			{"DNS over IPv6", s.none, "talk-udp [2001:db8::2]:53", 0, []uint16{plan.MinorControl}},
+			{"a port of the reserve", s.none, "talk-tcp 192.0.2.2:179", 0, []uint16{plan.MinorControl}},
+			{"the same port of another protocol", s.none, "talk-udp 192.0.2.2:179", 0, []uint16{plan.MinorHost}},
+			{"a cgroup of the reserve", bird, "talk-tcp 192.0.2.2:80", 0, []uint16{plan.MinorControl}},
+			{"the control lane", s.none, "talk-tcp 192.0.2.2:80", 7, []uint16{plan.MinorControl}},
+			{"the relay lane", s.none, "talk-tcp 192.0.2.2:80", 8, nil},
+			{"another lane", s.none, "talk-tcp 192.0.2.2:80", 6, []uint16{plan.MinorHost}},
+			{"a container in the host's network", s.host, "talk-tcp 192.0.2.2:80", 0, []uint16{hostApp}},
+			{"one that wants to be control", s.host, "talk-tcp 192.0.2.2:80", 7, []uint16{hostApp}},
+			{"one that wants to pass", s.host, "talk-tcp [2001:db8::2]:80", 8, []uint16{hostApp}},
+			{"one that asks for names", s.host, "talk-udp 192.0.2.2:53", 0, []uint16{hostApp}},
+			{"one of a pod with a link", s.app, "talk-tcp 192.0.2.2:80", 0, []uint16{plan.MinorHost}},
+		} {
+			s.forget()
+			run(t, s.Host, c.folder, c.verb, c.priority)
+			s.want(c.what+": "+c.verb, atUplink(c.want...))
+		}
+	})
 }
 
 func TestServersOnTheHostAreClassifiedAtTheUplink(t *testing.T) {
@@ -132,4 +135,16 @@ func TestHostProcessesPassWhereTheUplinksRateIsUnknown(t *testing.T) {
 	s.want("a process", nil)
 	run(t, s.Host, s.host, "talk-tcp", "192.0.2.2:80")
 	s.want("a container with a limit", atUplink(hostApp))
+}
+
+func TestAnUplinkWithoutEthernetIsReadAlike(t *testing.T) {
+	s := newSite(t, abilities(t))
+	s.Run("ip tuntap add tun0 mode tun; ip link set tun0 up; ip addr add 203.0.113.1/24 dev tun0")
+	s.attach("tun0", netlink.HANDLE_MIN_EGRESS, HostEgress)
+	s.forget()
+	for addr, class := range map[string]uint16{"203.0.113.2:53": plan.MinorControl, "203.0.113.2:54": plan.MinorHost} {
+		run(t, s.Host, s.none, "tell-udp", addr)
+		s.want(addr, map[string][]uint16{"tun0 host egress": {class}})
+		s.forget()
+	}
 }

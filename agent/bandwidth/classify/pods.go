@@ -53,7 +53,7 @@ func podProgram(dir model.Direction, a Abilities) asm.Instructions {
 	switch {
 	case dir == model.Egress && a.Senders:
 		c.ifLink(sendersKnown, "ports")
-		c.walkSender(regSocket, a)
+		c.walkSender(a)
 		c.ofThisPod(dir, "ports")
 	case dir == model.Ingress && a.Receivers:
 		c.podReceiver(dir, a)

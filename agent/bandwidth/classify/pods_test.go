@@ -14,16 +14,17 @@ func both(class ...uint16) map[string][]uint16 {
 }
 
 func TestPacketsOfAPodHaveTheClassOfTheirContainer(t *testing.T) {
-	s := newSite(t, abilities(t))
-	start(t, s.outside, s.none, "serve-tcp", "192.0.2.2:80")
-	start(t, s.outside, s.none, "serve-udp", "192.0.2.2:81")
-	for _, verb := range []string{"talk-tcp 192.0.2.2:80", "talk-udp 192.0.2.2:81", "ask-udp 192.0.2.2:81"} {
-		for folder, class := range map[string]uint16{s.app: app, s.sideApp: aux, s.none: pod1} {
-			s.forget()
-			run(t, s.one, folder, verb)
-			s.want(verb, both(class))
+	inBothWays(t, func(t *testing.T, s *site) {
+		start(t, s.outside, s.none, "serve-tcp", "192.0.2.2:80")
+		start(t, s.outside, s.none, "serve-udp", "192.0.2.2:81")
+		for _, verb := range []string{"talk-tcp 192.0.2.2:80", "talk-udp 192.0.2.2:81", "ask-udp 192.0.2.2:81"} {
+			for folder, class := range map[string]uint16{s.app: app, s.sideApp: aux, s.none: pod1} {
+				s.forget()
+				run(t, s.one, folder, verb)
+				s.want(verb, both(class))
+			}
 		}
-	}
+	})
 }
 
 func TestServersInAPodHaveTheClassOfTheirContainer(t *testing.T) {
@@ -66,29 +67,31 @@ func TestSocketsRememberTheirCgroupWhereTheKernelDoesNotShowIt(t *testing.T) {
 }
 
 func TestACgroupWithinThatOfAContainerIsTheContainers(t *testing.T) {
-	s := newSite(t, abilities(t))
-	start(t, s.outside, s.none, "serve-tcp", "192.0.2.2:80")
-	s.groups.make("app/init")
-	inner, id := s.groups.make("app/init/scope")
-	s.forget()
-	run(t, s.one, inner, "talk-tcp", "192.0.2.2:80")
-	s.want("a process below a container's cgroup", both(app))
-	// The more specific one counts, and live.
-	s.uplink.Containers = append(s.uplink.Containers, plan.ContainerEntry{Cgroup: id, Pod: 1, Target: same(aux, 0)})
-	s.update()
-	s.forget()
-	run(t, s.one, inner, "talk-tcp", "192.0.2.2:80")
-	s.want("a container within a container", both(aux))
+	inBothWays(t, func(t *testing.T, s *site) {
+		start(t, s.outside, s.none, "serve-tcp", "192.0.2.2:80")
+		s.groups.make("app/init")
+		inner, id := s.groups.make("app/init/scope")
+		s.forget()
+		run(t, s.one, inner, "talk-tcp", "192.0.2.2:80")
+		s.want("a process below a container's cgroup", both(app))
+		// The more specific one counts, and live.
+		s.uplink.Containers = append(s.uplink.Containers, plan.ContainerEntry{Cgroup: id, Pod: 1, Target: same(aux, 0)})
+		s.update()
+		s.forget()
+		run(t, s.one, inner, "talk-tcp", "192.0.2.2:80")
+		s.want("a container within a container", both(aux))
+	})
 }
 
 func TestAContainerCountsOnlyAtItsOwnPod(t *testing.T) {
-	s := newSite(t, abilities(t))
-	start(t, s.outside, s.none, "serve-tcp", "192.0.2.2:80")
-	s.forget()
-	for _, folder := range []string{s.app, s.host} {
-		run(t, s.two, folder, "talk-tcp", "192.0.2.2:80", 7)
-	}
-	s.want("a process of the second pod in somebody's cgroup", map[string][]uint16{"pod2 pod egress": {pod2}, "pod2 pod ingress": {pod2}})
+	inBothWays(t, func(t *testing.T, s *site) {
+		start(t, s.outside, s.none, "serve-tcp", "192.0.2.2:80")
+		s.forget()
+		for _, folder := range []string{s.app, s.host} {
+			run(t, s.two, folder, "talk-tcp", "192.0.2.2:80", 7)
+		}
+		s.want("a process of the second pod in somebody's cgroup", map[string][]uint16{"pod2 pod egress": {pod2}, "pod2 pod ingress": {pod2}})
+	})
 }
 
 func TestTrafficThatStaysHasItsOwnClassOrPasses(t *testing.T) {

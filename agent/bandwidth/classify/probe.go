@@ -60,8 +60,12 @@ func Probe() (Abilities, error) {
 	if len(errs) > 0 {
 		return a, errors.Join(errs...)
 	}
-	a.Senders = a.can("senders of packets are told by declared ports: the kernel lacks %s (since 4.19, CONFIG_SOCK_CGROUP_DATA)",
-		asm.FnSkbCgroupId, asm.FnSkbAncestorCgroupId)
+	if why := oneGroup(); why != "" {
+		a.Reasons = append(a.Reasons, why)
+	} else {
+		a.Senders = a.can("senders of packets are told by declared ports: the kernel lacks %s (since 4.19, CONFIG_SOCK_CGROUP_DATA)",
+			asm.FnSkbCgroupId, asm.FnSkbAncestorCgroupId)
+	}
 	a.Receivers = a.Senders && a.can("receivers of packets are told by declared ports: the kernel lacks %s (since 5.2)", asm.FnSkStorageGet)
 	if a.Receivers {
 		a.lookBehind()

@@ -183,6 +183,15 @@ func newRecorder(t testing.TB) (*ebpf.Map, *ebpf.Program) {
 	return m, p
 }
 
+// inBothWays runs a test with programs that read the kernel's structs, and with
+// those for kernels that do not show them.
+func inBothWays(t *testing.T, test func(t *testing.T, s *site)) {
+	a := abilities(t)
+	t.Run("reading", func(t *testing.T) { test(t, newSite(t, a)) })
+	a.layout = layout{}
+	t.Run("asking", func(t *testing.T) { test(t, newSite(t, a)) })
+}
+
 // forget empties the records.
 func (s *site) forget() {
 	s.t.Helper()
