@@ -68,7 +68,7 @@ func (a *applying) growTrees() error {
 			err = a.rebuild(have, want, err)
 		}
 		if err != nil {
-			return fmt.Errorf("shaping on %s: %w", want.Name, withRemedy(err, moduleHTB))
+			return fmt.Errorf("shaping on %s: %w", want.Name, err)
 		}
 	}
 	return nil
@@ -133,7 +133,7 @@ func (a *applying) clsact(u plan.Uplink) error {
 		}
 	}
 	if err := a.send(out); err != nil {
-		return fmt.Errorf("preparing links for filters: %w", withRemedy(err, moduleClsact))
+		return fmt.Errorf("preparing links for filters: %w", err)
 	}
 	return nil
 }
@@ -152,7 +152,7 @@ func (a *applying) hook(uplink int, set Set) error {
 		}
 	}
 	if err := a.send(out); err != nil {
-		return fmt.Errorf("attaching filters: %w", withRemedy(err, moduleBPF))
+		return fmt.Errorf("attaching filters: %w", err)
 	}
 	return nil
 }

@@ -117,3 +117,27 @@ func benchmarkTraffic(b *testing.B, rate bitrate.Rate, way, options string) {
 		b.Logf("%s", n.Run("tc -s class show dev kedge-out0 | grep -A4 6b65:20; tc -s class show dev kedge-in0 | grep -A4 6b65:20; dmesg | tail -2"))
 	}
 }
+
+// BenchmarkThroughput measures what passing a tree costs that never limits.
+func BenchmarkThroughput(b *testing.B) {
+	for _, shaped := range []bool{false, true} {
+		for _, way := range []string{"egress", "ingress"} {
+			b.Run(fmt.Sprintf("shaped=%v/%s", shaped, way), func(b *testing.B) {
+				n := newNode(b, 1)
+				if shaped {
+					n.apply(n.limits(bitrate.Tbit, bitrate.Tbit))
+				}
+				for range b.N {
+					var m traffic
+					if way == "egress" {
+						m = measure(b, n.pods[0], n.outside, outsideAddr, 5, "-P4")
+					} else {
+						m = measure(b, n.outside, n.pods[0], podAddr(0).String(), 5, "-P4")
+					}
+					b.ReportMetric(m.mean/1000, "Gbit/s")
+					b.ReportMetric(0, "ns/op")
+				}
+			})
+		}
+	}
+}
