@@ -91,7 +91,11 @@ func (c *code) hostReceiver(s side, a Abilities) {
 	c.parse("pass", true)
 	c.add(asm.LoadMem(asm.R1, asm.R10, stackFamily, asm.Word), asm.JEq.Imm(asm.R1, 0, "host"), asm.JNE.Imm(asm.R1, 4, "foreign"))
 	c.inLocal(s.localAddr)
-	c.add(asm.JNE.Imm(asm.R0, 0, "pass")) // for a pod
+	c.add(
+		asm.JEq.Imm(asm.R0, 0, "foreign"),
+		asm.LoadMem(asm.R0, asm.R0, 0, asm.Word),
+		asm.JEq.Imm(asm.R0, ofPods, "pass"),
+	)
 	c.label("foreign")
 	c.add(asm.LoadMem(asm.R1, asm.R10, stackProto, asm.Word), asm.JEq.Imm(asm.R1, 0, "host"))
 	c.add(asm.Mov.Imm(regTarget, -1)) // BPF_F_CURRENT_NETNS

@@ -105,7 +105,7 @@ func laboratory(t testing.TB, a Abilities) (*nethost.Host, *Set, int) {
 			{Pod: 1, Port: model.Port{Protocol: 6, Number: 80}, Target: same(app, appLocal)},
 			{Pod: 0, Port: model.Port{Protocol: 17, Number: 80}, Target: same(hostApp, 0)},
 		},
-		Local: []netip.Prefix{netip.MustParsePrefix("10.42.0.0/16")},
+		Local: []netip.Prefix{netip.MustParsePrefix("10.42.0.0/16"), netip.MustParsePrefix("192.0.2.1/32")},
 	})
 	return h, s, link.Index
 }

@@ -104,7 +104,8 @@ func (s *site) plan() {
 			{Cgroup: sideID, Pod: 1, Target: same(aux, 0)},
 			{Cgroup: hostID, Target: same(hostApp, 0)},
 		},
-		Local: []netip.Prefix{netip.MustParsePrefix("10.42.0.0/16")},
+		// The pods' range and the node's own addresses.
+		Local: []netip.Prefix{netip.MustParsePrefix("10.42.0.0/16"), netip.MustParsePrefix("192.0.2.1/32")},
 	}
 	s.update()
 }

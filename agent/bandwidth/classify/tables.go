@@ -113,6 +113,12 @@ type prefix struct {
 	Addr [4]byte
 }
 
+// Values of the table of local prefixes.
+const (
+	ofPods = 1 + iota
+	ofHost
+)
+
 // flagNoPrealloc is BPF_F_NO_PREALLOC: an edge node has few pods, and a trie
 // must have it.
 const flagNoPrealloc = 1

@@ -49,11 +49,20 @@ func tablesOf(u plan.Uplink) (tables, error) {
 	t.addReserve(u.Reserve)
 	for _, p := range u.Local {
 		if p = p.Masked(); p.Addr().Is4() {
-			t.local[prefix{Bits: uint32(p.Bits()), Addr: p.Addr().As4()}] = 1
+			t.local[prefix{Bits: uint32(p.Bits()), Addr: p.Addr().As4()}] = whose(p)
 		}
 	}
 	t.settings = settingsOf(u, known[0])
 	return t, t.check(u.Device)
+}
+
+// whose says who has a local prefix. A single address is the host's own: what
+// comes to it over an uplink may be for a process of the host.
+func whose(p netip.Prefix) uint32 {
+	if p.IsSingleIP() {
+		return ofHost
+	}
+	return ofPods
 }
 
 // addContainers returns by the numbers of pods which flags of linkValue hold.
