@@ -37,10 +37,8 @@ type shaping struct {
 func (a *Agent) newShaping(cluster stack, pods *network.Range) (*shaping, error) {
 	log := a.log.With("component", bandwidth.Name)
 	folders := cgroup.New(cgroup.NewConfig(a.cfg.Layout, a.cfg.CgroupRoot), log)
-	s := &shaping{
-		pods:    inventory.New(folders, log, a.reporter(runtime.HooksName)),
-		machine: bandwidth.NewMachine(a.log),
-	}
+	s := &shaping{machine: bandwidth.NewMachine(a.log)}
+	s.pods = inventory.New(folders, log, func(err error) { s.Lost(err) })
 	s.hooks = runtime.NewHooks(a.runtimeConfig(), s.pods, a.log, a.reporter(runtime.HooksName))
 	if folders.Mirrored() {
 		s.hooks.FollowProcesses()

@@ -33,6 +33,8 @@ type Bandwidth struct {
 	wake   chan struct{}
 	drift  drift
 	now    atomic.Pointer[applied]
+	// lost is what is not known of pods that run; nil for nothing.
+	lost atomic.Pointer[error]
 
 	// The rest is the loop's own.
 	watch      *watch
@@ -137,6 +139,24 @@ func (b *Bandwidth) load() {
 	if b.assignment, err = loadAssignment(b.cfg.ClassesFile); err != nil {
 		b.log.Warn("numbers of classes are lost, classes are made anew", "error", err)
 	}
+}
+
+// Lost is told of what cannot be found out about pods that run, and nil when all
+// can. It may be called at any time.
+func (b *Bandwidth) Lost(err error) {
+	before := b.lostNow()
+	b.lost.Store(&err)
+	if before != nil || err != nil {
+		notify(b.wake)
+	}
+}
+
+// lostNow is what Lost was told last.
+func (b *Bandwidth) lostNow() error {
+	if err := b.lost.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 // wished is told by the watch.

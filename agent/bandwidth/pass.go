@@ -26,7 +26,7 @@ func (b *Bandwidth) pass(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	now.verdict = judge(now.node.Uplinks, now.err, uplinkErr)
+	now.verdict = judge(now.node.Uplinks, now.err, b.lostNow(), uplinkErr)
 	b.now.Store(now)
 	b.saving.keep(b.last)
 	b.tell(now)

@@ -17,6 +17,7 @@ const (
 	ReasonCeilingsOnly  = "BandwidthCeilingsOnly"
 	ReasonKernelLacks   = "BandwidthKernelLacks"
 	ReasonNotApplied    = "BandwidthNotApplied"
+	ReasonPodsUnknown   = "BandwidthPodsUnknown"
 	ReasonUplinkMissing = "BandwidthUplinkMissing"
 	ReasonUplinkInvalid = "BandwidthUplinkInvalid"
 )
@@ -27,9 +28,10 @@ type verdict struct {
 	reason, message string
 }
 
-// judge sums up a pass: err is why the kernel is not as planned, uplinkErr what
-// of a person's words about uplinks cannot be followed.
-func judge(uplinks []model.Uplink, err, uplinkErr error) verdict {
+// judge sums up a pass: err is why the kernel is not as planned, lost what is not
+// known of pods that run, uplinkErr what of a person's words about uplinks cannot
+// be followed.
+func judge(uplinks []model.Uplink, err, lost, uplinkErr error) verdict {
 	var missing, unknown []string
 	for _, u := range uplinks {
 		switch {
@@ -45,6 +47,8 @@ func judge(uplinks []model.Uplink, err, uplinkErr error) verdict {
 		return verdict{corev1.ConditionFalse, ReasonKernelLacks, "no bandwidth is limited or guaranteed on this node: " + err.Error()}
 	case err != nil:
 		return verdict{corev1.ConditionFalse, ReasonNotApplied, "the kernel is not as planned, tried again: " + err.Error()}
+	case lost != nil:
+		return verdict{corev1.ConditionFalse, ReasonPodsUnknown, "not all pods are limited and guaranteed as wished: " + lost.Error()}
 	case len(missing) > 0:
 		return verdict{corev1.ConditionFalse, ReasonUplinkMissing, fmt.Sprintf("there is no device %s: nothing is guaranteed there until it comes, ceilings of pods hold", strings.Join(missing, ", "))}
 	case uplinkErr != nil:

@@ -20,23 +20,24 @@ func TestVerdictNamesTheWorstTrouble(t *testing.T) {
 	unknown := model.Uplink{Device: "eth1", Index: 3}
 	noIFB := fmt.Errorf("apply: %w", &shape.Missing{What: "IFB devices", Module: "ifb", Err: errors.New("operation not supported")})
 	cases := []struct {
-		name           string
-		uplinks        []model.Uplink
-		err, uplinkErr error
-		status         corev1.ConditionStatus
-		reason, holds  string
+		name                 string
+		uplinks              []model.Uplink
+		err, lost, uplinkErr error
+		status               corev1.ConditionStatus
+		reason, holds        string
 	}{
-		{"all well", []model.Uplink{there}, nil, nil, corev1.ConditionTrue, ReasonShaped, ""},
-		{"no rate", []model.Uplink{unknown}, nil, nil, corev1.ConditionTrue, ReasonCeilingsOnly, "--uplink"},
-		{"no uplink", []model.Uplink{{}}, nil, nil, corev1.ConditionTrue, ReasonCeilingsOnly, ""},
-		{"one of two gone", []model.Uplink{there, gone}, nil, nil, corev1.ConditionFalse, ReasonUplinkMissing, "wwan0"},
-		{"bad words", []model.Uplink{there}, nil, errors.New("--uplink-reserve: no cgroup /bird"), corev1.ConditionFalse, ReasonUplinkInvalid, "/bird"},
-		{"kernel without IFB", []model.Uplink{gone}, noIFB, nil, corev1.ConditionFalse, ReasonKernelLacks, "modprobe ifb"},
-		{"refused", []model.Uplink{there}, errors.New("class 6b65:20: invalid argument"), nil, corev1.ConditionFalse, ReasonNotApplied, "6b65:20"},
+		{"all well", []model.Uplink{there}, nil, nil, nil, corev1.ConditionTrue, ReasonShaped, ""},
+		{"no rate", []model.Uplink{unknown}, nil, nil, nil, corev1.ConditionTrue, ReasonCeilingsOnly, "--uplink"},
+		{"no uplink", []model.Uplink{{}}, nil, nil, nil, corev1.ConditionTrue, ReasonCeilingsOnly, ""},
+		{"one of two gone", []model.Uplink{there, gone}, nil, nil, nil, corev1.ConditionFalse, ReasonUplinkMissing, "wwan0"},
+		{"bad words", []model.Uplink{there}, nil, nil, errors.New("--uplink-reserve: no cgroup /bird"), corev1.ConditionFalse, ReasonUplinkInvalid, "/bird"},
+		{"a pod not found", []model.Uplink{there}, nil, errors.New("pod default/web: no such link"), nil, corev1.ConditionFalse, ReasonPodsUnknown, "default/web"},
+		{"kernel without IFB", []model.Uplink{gone}, noIFB, nil, nil, corev1.ConditionFalse, ReasonKernelLacks, "modprobe ifb"},
+		{"refused", []model.Uplink{there}, errors.New("class 6b65:20: invalid argument"), nil, nil, corev1.ConditionFalse, ReasonNotApplied, "6b65:20"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			v := judge(c.uplinks, c.err, c.uplinkErr)
+			v := judge(c.uplinks, c.err, c.lost, c.uplinkErr)
 			if v.status != c.status || v.reason != c.reason || !strings.Contains(v.message, c.holds) {
 				t.Errorf("the verdict is %+v, want %s %s with %q", v, c.status, c.reason, c.holds)
 			}
