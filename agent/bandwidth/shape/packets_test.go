@@ -321,3 +321,16 @@ func TestRemoveNeedsNoState(t *testing.T) {
 		t.Errorf("left: %s", left)
 	}
 }
+
+func TestHostsTransfersPassItsClass(t *testing.T) {
+	n := newNode(t, 1)
+	n.apply(n.limits(bitrate.Gbit, bitrate.Mbit))
+	const size = 300_000
+	transfer(t, n.Host, n.outside, outsideAddr, size)
+	transfer(t, n.outside, n.Host, "192.0.2.1", size)
+	for _, d := range model.Directions {
+		if c := n.counter(d, plan.MinorHost); c.Bytes < size {
+			t.Errorf("direction %d: %+v", d, c)
+		}
+	}
+}
