@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -43,8 +44,8 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 }
 
 func newFamily(kind, of string, names ...string) family {
-	limits := append(names[:len(names):len(names)], "direction")
-	figures := append(limits[:len(limits):len(limits)], "uplink", "scope")
+	limits := slices.Concat(names, []string{"direction"})
+	figures := slices.Concat(limits, []string{"uplink", "scope"})
 	if kind == "class" {
 		limits = figures
 	}
@@ -149,14 +150,14 @@ func (s scrape) known(d *prometheus.Desc, r bitrate.Rate, labels ...string) {
 
 func (s scrape) limits(f family, limits snapshot.Both[snapshot.Limit], names ...string) {
 	for _, d := range model.Directions {
-		labels := append(names[:len(names):len(names)], d.String())
+		labels := slices.Concat(names, []string{d.String()})
 		s.known(f.min, limits.At(d).Min, labels...)
 		s.known(f.max, limits.At(d).Max, labels...)
 	}
 }
 
 func (s scrape) figures(f family, c snapshot.Class, names ...string) {
-	labels := append(names[:len(names):len(names)], c.Direction, c.Uplink, scope(c))
+	labels := slices.Concat(names, []string{c.Direction, c.Uplink, scope(c)})
 	for _, figure := range []struct {
 		desc  *prometheus.Desc
 		value uint64

@@ -101,7 +101,8 @@ func short(s Source) string {
 	if s.Policy != "" {
 		return strings.TrimPrefix(s.Policy, "shop/")
 	}
-	return s.Annotation[:strings.Index(s.Annotation, ".")]
+	word, _, _ := strings.Cut(s.Annotation, ".")
+	return word
 }
 
 func TestTheFirstSourceThatSaysSomethingCounts(t *testing.T) {

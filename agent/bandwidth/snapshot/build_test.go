@@ -30,8 +30,8 @@ func sample() Input {
 			{UID: "u1", Namespace: "shop", Name: "greedy", Link: 3, Limits: limits2(90*mbit, 0), Priority: 3},
 		},
 	}
-	p, assignment, _ := plan.Make(model.Node{Uplinks: node.Uplinks, Pods: node.Pods[:1]}, plan.Assignment{})
-	p, assignment, refusals := plan.Make(node, assignment)
+	_, before, _ := plan.Make(model.Node{Uplinks: node.Uplinks, Pods: node.Pods[:1]}, plan.Assignment{})
+	p, assignment, refusals := plan.Make(node, before)
 	in := Input{
 		Node: "edge-1", Time: time.Unix(1000, 0).UTC(), Attribution: "ports", Model: node, Plan: p, Assignment: assignment, Refusals: refusals,
 		Wanted: map[string]policy.Wanted{"u2": {From: map[string]policy.Source{
