@@ -12,6 +12,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/kedge-io/kedge/api/edge/v1alpha1"
 	"github.com/kedge-io/kedge/internal/testx"
@@ -47,6 +48,7 @@ func TestPodsLandWhereTheirGuaranteeFits(t *testing.T) {
 	t.Run("refused with figures", func(t *testing.T) { refused(t, c) })
 	t.Run("policy", func(t *testing.T) { byPolicy(t, c, one) })
 	t.Run("raised while it runs", func(t *testing.T) { raised(t, c, one) })
+	t.Run("zeroed", func(t *testing.T) { zeroed(t, c, one) })
 	t.Run("restarts", func(t *testing.T) { restarts(t, c, one) })
 }
 
@@ -165,6 +167,27 @@ func raised(t *testing.T, c *cluster.Cluster, n *cluster.Node) {
 	waitCapacity(t, c, n, [2]int64{before, before})
 }
 
+// zeroed does what kubelet does when it takes the machine for a new one.
+func zeroed(t *testing.T, c *cluster.Cluster, n *cluster.Node) {
+	none := []byte(`{"status":{"capacity":{"kedge.io/egress-kbps":"0"},"allocatable":{"kedge.io/egress-kbps":"0"}}}`)
+	_, err := c.Client.CoreV1().Nodes().Patch(t.Context(), n.Name(), types.MergePatchType, none, metav1.PatchOptions{}, "status")
+	cluster.Must(t, err)
+	waitCapacity(t, c, n, large)
+}
+
+// reported waits until the node's report says so about its guarantees.
+func reported(t *testing.T, c *cluster.Cluster, n *cluster.Node, want string) {
+	t.Helper()
+	testx.Eventually(t, cluster.Patience, "the report of "+n.Name()+" says "+want, func(ctx context.Context) error {
+		got, err := c.TryKubectl(ctx, "get", "nodebandwidth", n.Name(), "-o",
+			`jsonpath={.status.conditions[?(@.type=="Guaranteed")].reason} {.status.conditions[?(@.type=="Guaranteed")].message}`)
+		if err == nil && !strings.Contains(got, want) {
+			err = fmt.Errorf("it says %q", got)
+		}
+		return err
+	})
+}
+
 // restarts ends and starts the agent in every bad way and looks at its pods.
 func restarts(t *testing.T, c *cluster.Cluster, n *cluster.Node) {
 	containers, starts := c.Containers(t), started(t, c)
@@ -172,14 +195,15 @@ func restarts(t *testing.T, c *cluster.Cluster, n *cluster.Node) {
 		name     string
 		meantime func()
 		want     [2]int64
+		says     string
 	}{
-		{"killed", func() {}, large},
+		{"killed", func() {}, large, "Fits"},
 		{"killed, and kubelet's state is lost", func() {
 			cluster.Must(t, os.RemoveAll(n.Host.Path("/var/lib/kubelet/device-plugins")))
-		}, large},
-		{"smaller uplink", func() { uplink(n, "20M") }, [2]int64{65_000, 65_000}},
-		{"smaller uplink, once more", func() {}, [2]int64{65_000, 65_000}},
-		{"no uplink", func() { n.Args = append(slices.DeleteFunc(n.Args, isUplink), "--uplink=none") }, [2]int64{65_000, 65_000}},
+		}, large, "Fits"},
+		{"smaller uplink", func() { uplink(n, "20M") }, [2]int64{65_000, 65_000}, "OverPromised egress: pods have 65 Mbit/s reserved"},
+		{"smaller uplink, once more", func() {}, [2]int64{65_000, 65_000}, "OverPromised"},
+		{"no uplink", func() { n.Args = append(slices.DeleteFunc(n.Args, isUplink), "--uplink=none") }, [2]int64{65_000, 65_000}, "UplinkUnknown"},
 		{"while the server is away", func() {
 			uplink(n, "100M")
 			cluster.Must(t, c.Server.Kill())
@@ -190,7 +214,7 @@ func restarts(t *testing.T, c *cluster.Cluster, n *cluster.Node) {
 			})
 			cluster.Must(t, c.Server.Start())
 			c.Connect(t)
-		}, large},
+		}, large, "Fits"},
 	} {
 		t.Run(round.name, func(t *testing.T) {
 			cluster.Must(t, n.Kill())
@@ -203,6 +227,7 @@ func restarts(t *testing.T, c *cluster.Cluster, n *cluster.Node) {
 			}
 			c.WaitAlive(t, n, at, "cam")
 			waitCapacity(t, c, n, round.want)
+			reported(t, c, n, round.says)
 			c.SameContainers(t, containers)
 			if now := started(t, c); now != starts {
 				t.Errorf("pods and their starts were\n%s\nand are\n%s", starts, now)
