@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"github.com/kedge-io/kedge/agent/bandwidth/plan"
 )
@@ -126,16 +127,24 @@ func (a *applying) clsact(u plan.Uplink) error {
 		links = append(links, f.Link)
 	}
 	var out []message
+	var taken []error
 	for _, index := range links {
-		if _, there := a.have.links[index]; there && !a.have.clsact[index] {
+		d, there := a.have.links[index]
+		switch {
+		case !there || a.have.clsact[index]:
+		case a.have.ingress[index]:
+			taken = append(taken, fmt.Errorf("link %s has a foreign ingress queueing discipline, beside which there is no room for clsact: run \"tc qdisc del dev %s ingress\" and let its owner use clsact", d.name, d.name))
+			a.want.Hooks = slices.DeleteFunc(a.want.Hooks, func(f Filter) bool { return f.Link == index })
+			a.have.clsact[index] = true
+		default:
 			out = append(out, addClsact(index)...)
 			a.have.clsact[index] = true
 		}
 	}
 	if err := a.send(out); err != nil {
-		return fmt.Errorf("preparing links for filters: %w", err)
+		return errors.Join(append(taken, fmt.Errorf("preparing links for filters: %w", err))...)
 	}
-	return nil
+	return errors.Join(taken...)
 }
 
 // hook attaches the filters of an uplink that are missing or not right.

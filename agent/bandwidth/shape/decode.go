@@ -28,6 +28,8 @@ type qdiscs struct {
 	// inner are the kinds of queues inside of leaves, which may be listed first.
 	inner  map[int]map[uint16]string
 	clsact map[int]bool
+	// ingress are devices with the predecessor of clsact, in its place.
+	ingress map[int]bool
 }
 
 func (c *conn) qdiscs() (qdiscs, error) {
@@ -35,7 +37,7 @@ func (c *conn) qdiscs() (qdiscs, error) {
 	restart := func() {
 		q = qdiscs{
 			trees: map[int]bool{}, leaves: map[int]map[uint16]*Leaf{},
-			inner: map[int]map[uint16]string{}, clsact: map[int]bool{},
+			inner: map[int]map[uint16]string{}, clsact: map[int]bool{}, ingress: map[int]bool{},
 		}
 	}
 	err := c.dump(unix.RTM_GETQDISC, nl.TcMsg{}, restart, func(tc nl.TcMsg, a attrs) { q.add(tc, a) })
@@ -58,6 +60,8 @@ func (q qdiscs) add(tc nl.TcMsg, a attrs) {
 	switch {
 	case kind == "clsact":
 		q.clsact[device] = true
+	case kind == "ingress":
+		q.ingress[device] = true
 	case tc.Parent == rootParent:
 		glob := a.nested(nl.TCA_OPTIONS).find(nl.TCA_HTB_INIT)
 		q.trees[device] = kind == "htb" && tc.Handle == handle(0) && len(glob) >= 12 && parseU32(glob[8:]) == uint32(plan.MinorHost)

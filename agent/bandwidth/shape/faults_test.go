@@ -132,3 +132,21 @@ func TestForeignLinkOfOurNameIsAnError(t *testing.T) {
 		}
 	})
 }
+
+func TestForeignIngressQdiscKeepsOnlyItsLinkFromBeingShaped(t *testing.T) {
+	n := newNode(t, 1)
+	n.Run("tc qdisc add dev eth0 ingress")
+	p := n.limits(bitrate.Gbit, bitrate.Mbit)
+	n.Do(func() {
+		_, err := n.kernel.Apply(context.Background(), p)
+		if err == nil || !strings.Contains(err.Error(), "link eth0 has a foreign ingress") {
+			t.Errorf("error is %v", err)
+		}
+	})
+	if have := n.observe(); !strings.Contains(have, "pod-ingress") || strings.Contains(have, "host-ingress") {
+		t.Errorf("the kernel has\n%s", have)
+	}
+	n.Run("tc qdisc del dev eth0 ingress")
+	n.apply(p)
+	n.wants(p)
+}

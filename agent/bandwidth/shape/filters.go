@@ -20,7 +20,7 @@ const (
 
 const (
 	// filterName begins the names of our filters.
-	filterName = "kedge "
+	filterName = "kedge_"
 	// markChain has one filter, which says that the clsact is ours: no packet
 	// comes to a chain to which none is sent (tc(8), "goto chain").
 	markChain = 0x6b65

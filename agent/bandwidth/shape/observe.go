@@ -37,6 +37,7 @@ type kernelState struct {
 	devices map[string]link
 	trees   map[string]tree
 	clsact  map[int]bool
+	ingress map[int]bool
 	filters map[Filter]filter
 	// marked are links whose clsact is ours, shared those where others have
 	// filters.
@@ -54,7 +55,7 @@ func (c *conn) read() (*kernelState, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.clsact = q.clsact
+	s.clsact, s.ingress = q.clsact, q.ingress
 	for name, d := range s.devices {
 		t := tree{link: d, ours: q.trees[d.index]}
 		if t.ours {
