@@ -420,7 +420,7 @@ func TestWhatPodsRequestIsReportedOnceTheAPIHasSpoken(t *testing.T) {
 		asks.Spec.Containers[0].Resources.Requests = corev1.ResourceList{v1alpha1.ResourceEgress: resource.MustParse("5000")}
 		w.pods.watcher.Add(asks)
 		after(time.Second)
-		if got := w.reporter.last.Requests["uid-web"]; got[model.Egress] != 5*bitrate.Mbit {
+		if got := w.reporter.last.Requests["uid-web"]; got.Rates[model.Egress] != 5*bitrate.Mbit {
 			t.Errorf("requests are %v", w.reporter.last.Requests)
 		}
 		ended := podObject("web", nil)

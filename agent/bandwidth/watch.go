@@ -167,7 +167,7 @@ func slimPodObject(obj any) (any, error) {
 		}
 		slim.Annotations[mirrorAnnotation] = mirror
 	}
-	slim.Status.Phase = pod.Status.Phase
+	slim.Status.Phase, slim.Status.StartTime = pod.Status.Phase, pod.Status.StartTime
 	slim.Spec.Overhead, slim.Spec.Resources = pod.Spec.Overhead, pod.Spec.Resources
 	slim.Spec.InitContainers, slim.Spec.Containers = slimContainers(pod.Spec.InitContainers), slimContainers(pod.Spec.Containers)
 	return slim, nil

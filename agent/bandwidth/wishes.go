@@ -29,7 +29,7 @@ type podWish struct {
 	Annotations map[string]string `json:"annotations,omitempty"`
 	Containers  []string          `json:"containers,omitempty"`
 	// requested is what scheduler and kubelet count for it; nothing once it ended.
-	requested report.Rates
+	requested report.Request
 	ended     bool
 }
 
@@ -86,11 +86,11 @@ func isBandwidth(key string) bool {
 
 // requests are those of all pods that have not ended; nil as long as the API has
 // not said which they are.
-func (w wishes) requests() map[string]report.Rates {
+func (w wishes) requests() map[string]report.Request {
 	if !w.fresh {
 		return nil
 	}
-	all := map[string]report.Rates{}
+	all := map[string]report.Request{}
 	for uid, pod := range w.Pods {
 		if !pod.ended {
 			all[uid] = pod.requested

@@ -7,7 +7,7 @@
 // each pass; handing in never blocks, and nothing here is needed for shaping.
 //
 // Invariants: what is published as a resource is never less than what the pods
-// bound to the node requested, because kubelet looks at all of them again at
+// that kubelet has taken requested, because it looks at all of them again at
 // each start and rejects what does not fit any more; nothing is published as
 // long as those pods are not known. NodeBandwidth is written on change only, at
 // most every 5 s.

@@ -24,7 +24,7 @@ type Input struct {
 	// Requests are the resources of all pods that the API has on this node and
 	// that have not ended, by the UID that the runtime knows, whether they run
 	// yet or not. Nil as long as the API has not said which they are.
-	Requests map[string]Rates
+	Requests map[string]Request
 	// Trouble says why the kernel is not as planned; empty where it is.
 	Trouble     string
 	Attribution v1alpha1.Attribution
@@ -45,13 +45,22 @@ type Pod struct {
 // resourceOf is the resource of a direction.
 var resourceOf = [2]corev1.ResourceName{model.Egress: v1alpha1.ResourceEgress, model.Ingress: v1alpha1.ResourceIngress}
 
-// Requested is what scheduler and kubelet count for the pod.
-func Requested(pod *corev1.Pod) Rates {
+// Request is what scheduler and kubelet count for a pod.
+type Request struct {
+	Rates Rates
+	// Admitted tells that kubelet has taken the pod. Before, it may still reject
+	// one that was bound past the scheduler, and must not be talked out of it.
+	Admitted bool
+}
+
+// Requested is the request of a pod that has not ended.
+func Requested(pod *corev1.Pod) Request {
 	requests := resourcehelper.PodRequests(pod, resourcehelper.PodResourcesOptions{})
-	var out Rates
+	// kubelet sets the time when it has admitted the pod, before any container.
+	out := Request{Admitted: pod.Status.StartTime != nil}
 	for d, name := range resourceOf {
 		if q, ok := requests[name]; ok {
-			out[d] = bitrate.Rate(max(q.Value(), 0)) * bitrate.Kbit
+			out.Rates[d] = bitrate.Rate(max(q.Value(), 0)) * bitrate.Kbit
 		}
 	}
 	return out
@@ -84,19 +93,23 @@ func (in Input) promised(d model.Direction) bitrate.Rate {
 	return sum
 }
 
-// reserved is what counts as taken: of each pod the larger of what it requested
-// and what it is guaranteed. Requested is the part that it requested.
+// reserved is what counts as taken by pods that kubelet has taken: of each the
+// larger of what it requested and what it is guaranteed. Requested is the part
+// that they requested.
 func (in Input) reserved(d model.Direction) (reserved, requested bitrate.Rate) {
-	for _, r := range in.Requests {
-		requested += r[d]
-	}
-	reserved = requested
+	running := map[string]bool{}
 	for _, p := range in.Node.Pods {
-		if has, asked := in.granted(p, d), in.Requests[p.UID][d]; has > asked {
+		running[p.UID] = true
+		if has, asked := in.granted(p, d), in.Requests[p.UID].Rates[d]; has > asked {
 			reserved += has - asked
 		}
 	}
-	return reserved, requested
+	for uid, r := range in.Requests {
+		if r.Admitted || running[uid] {
+			requested += r.Rates[d]
+		}
+	}
+	return reserved + requested, requested
 }
 
 // isGuarantee tells whether a key of [policy.Wanted.From] is a guarantee of the

@@ -6,6 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kedge-io/kedge/agent/bandwidth/model"
 	"github.com/kedge-io/kedge/agent/bandwidth/plan"
@@ -50,12 +51,12 @@ func text(kbps bitrate.Rate) string { return resource.NewQuantity(int64(kbps), "
 
 func TestResourcesAreWhatTheUplinkCanPromise(t *testing.T) {
 	all := whole(t)
-	in := Input{Node: node(100 * bitrate.Mbit), Requests: map[string]Rates{}}
+	in := Input{Node: node(100 * bitrate.Mbit), Requests: map[string]Request{}}
 	wantResources(t, in, text(all), text(all))
 
 	// What pods requested is the scheduler's to subtract.
 	in.Node = node(100*bitrate.Mbit, running("a", 50*bitrate.Mbit))
-	in.Requests["a"] = Rates{50 * bitrate.Mbit}
+	in.Requests["a"] = Request{Rates: Rates{50 * bitrate.Mbit}}
 	wantResources(t, in, text(all), text(all))
 
 	// What was promised beyond it is not known to the scheduler.
@@ -68,14 +69,18 @@ func TestResourcesAreWhatTheUplinkCanPromise(t *testing.T) {
 }
 
 func TestResourcesNeverFallBelowWhatPodsRequested(t *testing.T) {
-	requests := map[string]Rates{"a": {50 * bitrate.Mbit}, "b": {20 * bitrate.Mbit}} // b does not run yet
+	requests := map[string]Request{
+		"a": {Rates: Rates{50 * bitrate.Mbit}},                 // runs; the API does not know yet
+		"b": {Rates: Rates{20 * bitrate.Mbit}, Admitted: true}, // was taken and does not run, after a reboot
+		"c": {Rates: Rates{90 * bitrate.Mbit}},                 // was bound past the scheduler
+	}
 	in := Input{Node: node(10*bitrate.Mbit, running("a", 50*bitrate.Mbit)), Requests: requests}
 	small := plan.Capacity(in.Node.Uplinks[0], model.Ingress) / bitrate.Kbit
 	wantResources(t, in, "70000", text(small))
 
-	in.Node = node(0)
+	in.Node.Uplinks = node(0).Uplinks
 	wantResources(t, in, "70000", "")
-	in.Node = model.Node{}
+	in.Node.Uplinks = nil
 	wantResources(t, in, "70000", "")
 }
 
@@ -93,13 +98,18 @@ func TestRequestedIsWhatTheSchedulerCounts(t *testing.T) {
 		InitContainers: []corev1.Container{{Name: "init", Resources: list("9k")}},
 		Containers:     []corev1.Container{{Name: "a", Resources: list("4k")}, {Name: "b", Resources: list("3k")}},
 	}}
-	if got := Requested(pod); got != (Rates{9 * bitrate.Mbit, 0}) {
+	if got := Requested(pod); got != (Request{Rates: Rates{9 * bitrate.Mbit, 0}}) {
 		t.Errorf("requested %v", got)
+	}
+	now := metav1.Now()
+	pod.Status.StartTime = &now
+	if !Requested(pod).Admitted {
+		t.Error("a pod that was started counts as not admitted")
 	}
 }
 
 func TestStatusSaysWhatDoesNotFit(t *testing.T) {
-	in := Input{Node: node(10*bitrate.Mbit, running("a", bitrate.Mbit)), Requests: map[string]Rates{"a": {50 * bitrate.Mbit}}}
+	in := Input{Node: node(10*bitrate.Mbit, running("a", bitrate.Mbit)), Requests: map[string]Request{"a": {Rates: Rates{50 * bitrate.Mbit}}}}
 	s := status(in)
 	c := s.Conditions[1]
 	if c.Type != v1alpha1.ConditionGuaranteed || c.Status != "False" || c.Reason != v1alpha1.ReasonOverPromised || !strings.Contains(c.Message, "50 Mbit/s") {
@@ -108,7 +118,7 @@ func TestStatusSaysWhatDoesNotFit(t *testing.T) {
 	if s.Promised.Egress.Value() != 1_000_000 || s.Promised.Ingress != nil || s.Uplinks[0].State != v1alpha1.UplinkShaped || s.Reserve.Egress == nil {
 		t.Errorf("status is %+v", s)
 	}
-	in.Requests, in.Trouble = map[string]Rates{}, strings.Repeat("ü", 400)
+	in.Requests, in.Trouble = map[string]Request{}, strings.Repeat("ü", 400)
 	s = status(in)
 	if c := s.Conditions; c[0].Status != "False" || len(c[0].Message) > maxMessage || c[1].Status != "True" || s.Uplinks[0].State != v1alpha1.UplinkFailed {
 		t.Errorf("with trouble the status is %+v", s)

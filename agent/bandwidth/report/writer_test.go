@@ -68,7 +68,7 @@ func bench(t *testing.T, s *store) *Reporter {
 }
 
 func of(rate bitrate.Rate) Input {
-	return Input{Node: node(rate), Requests: map[string]Rates{}}
+	return Input{Node: node(rate), Requests: map[string]Request{}}
 }
 
 func TestReportIsWrittenOnChangeOnlyAndGathered(t *testing.T) {
