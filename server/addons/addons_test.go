@@ -364,6 +364,17 @@ func TestPackagedManifestsParse(t *testing.T) {
 	}
 }
 
+func TestGuaranteesGoWithBandwidth(t *testing.T) {
+	dir := t.TempDir()
+	if err := writePackaged(dir, []string{"bandwidth"}, defaultValues(netip.MustParseAddr("10.43.0.10"))); err != nil {
+		t.Fatal(err)
+	}
+	files, _, err := readDir(dir)
+	if err != nil || slices.ContainsFunc(files, func(f *file) bool { return strings.Contains(f.name, "bandwidth") || strings.Contains(f.name, "guarantees") }) {
+		t.Errorf("%d files, %v", len(files), err)
+	}
+}
+
 func TestDisableNamesWhatIsKnown(t *testing.T) {
 	base := Config{
 		Dir: "/m", ClusterDNS: netip.MustParseAddr("10.43.0.10"), Log: slog.New(slog.DiscardHandler),

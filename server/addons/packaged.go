@@ -58,12 +58,18 @@ type values struct {
 // packagedFile is where the manifest NAME is put below the folder.
 func packagedFile(name string) string { return "kedge-" + name + ".yaml" }
 
+// disabled tells whether the cluster does without a manifest. Guarantees go with
+// bandwidth: the API server looks for its definitions every second.
+func disabled(name string, disable []string) bool {
+	return slices.Contains(disable, name) || name == "guarantees" && slices.Contains(disable, "bandwidth")
+}
+
 // writePackaged puts the shipped manifests into dir, takes disabled ones away
 // and leaves those with a .skip neighbour alone.
 func writePackaged(dir string, disable []string, v values) error {
 	for _, name := range packagedNames() {
 		path := filepath.Join(dir, packagedFile(name))
-		if slices.Contains(disable, name) {
+		if disabled(name, disable) {
 			if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 				return fmt.Errorf("disable manifest %s: %w", name, err)
 			}
