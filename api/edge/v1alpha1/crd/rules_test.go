@@ -3,6 +3,7 @@ package crd_test
 import (
 	"context"
 	"math"
+	"os"
 	"strings"
 	"testing"
 
@@ -118,5 +119,26 @@ func TestRulesOfPolicies(t *testing.T) {
 		if want == "" && got != "" || !strings.Contains(got, want) {
 			t.Errorf("%s:\n got %q\nwant %q", spec, got, want)
 		}
+	}
+}
+
+func TestExampleIsValid(t *testing.T) {
+	raw, err := os.ReadFile("../../../../docs/examples/bandwidth.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for doc := range strings.SplitSeq(string(raw), "---\n") {
+		kind, spec, _ := strings.Cut(doc, "\nspec:\n")
+		if !strings.Contains(kind, "kind: BandwidthPolicy") {
+			continue
+		}
+		found++
+		if problem := validate(t, "\n"+spec); problem != "" {
+			t.Errorf("%s\n%s", doc, problem)
+		}
+	}
+	if found != 3 {
+		t.Errorf("%d policies", found)
 	}
 }
