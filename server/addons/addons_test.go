@@ -370,7 +370,9 @@ func TestGuaranteesGoWithBandwidth(t *testing.T) {
 		t.Fatal(err)
 	}
 	files, _, err := readDir(dir)
-	if err != nil || slices.ContainsFunc(files, func(f *file) bool { return strings.Contains(f.name, "bandwidth") || strings.Contains(f.name, "guarantees") }) {
+	if err != nil || slices.ContainsFunc(files, func(f *file) bool {
+		return strings.Contains(f.name, "bandwidth") || strings.Contains(f.name, "guarantees")
+	}) {
 		t.Errorf("%d files, %v", len(files), err)
 	}
 }
