@@ -90,7 +90,7 @@ func (b *Bandwidth) Run(ctx context.Context, ready func()) error {
 	if err != nil {
 		return err
 	}
-	if b.watch, err = newWatch(api, b.wished); err != nil {
+	if b.watch, err = newWatch(api, b.log, b.wished); err != nil {
 		return err
 	}
 	b.load()

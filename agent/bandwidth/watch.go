@@ -2,10 +2,14 @@ package bandwidth
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/client-go/kubernetes"
@@ -54,7 +58,7 @@ type watch struct {
 }
 
 // newWatch returns a watch that does not run yet.
-func newWatch(c clients, changed func(late bool)) (*watch, error) {
+func newWatch(c clients, log *slog.Logger, changed func(late bool)) (*watch, error) {
 	w := &watch{
 		pods:     cache.NewSharedInformer(c.pods, &corev1.Pod{}, 0),
 		policies: cache.NewSharedInformer(c.policies, &v1alpha1.BandwidthPolicy{}, 0),
@@ -65,6 +69,11 @@ func newWatch(c clients, changed func(late bool)) (*watch, error) {
 	}
 	if err := w.policies.SetTransform(slimPolicyObject); err != nil {
 		return nil, err
+	}
+	for what, of := range map[string]cache.SharedInformer{"pods": w.pods, "bandwidth policies": w.policies} {
+		if err := of.SetWatchErrorHandlerWithContext(complainer(log, what, of)); err != nil {
+			return nil, err
+		}
 	}
 	if _, err := w.pods.AddEventHandler(handler(w.pods, changed, func(a, b *corev1.Pod) difference {
 		before, after := wishOf(a), wishOf(b)
@@ -85,6 +94,23 @@ func newWatch(c clients, changed func(late bool)) (*watch, error) {
 		return wishDiffers
 	}))
 	return w, err
+}
+
+// complainer says once that something cannot be read, until it was read again. A
+// server that is away is normal, and so are policies on one that has none.
+func complainer(log *slog.Logger, what string, of cache.SharedInformer) cache.WatchErrorHandlerWithContext {
+	said, read := false, ""
+	return func(ctx context.Context, _ *cache.Reflector, err error) {
+		if ctx.Err() != nil || apierrors.IsResourceExpired(err) || apierrors.IsGone(err) || errors.Is(err, io.EOF) {
+			return // watches end, and begin anew
+		}
+		now := of.LastSyncResourceVersion()
+		if said && now == read {
+			return
+		}
+		said, read = true, now
+		log.Warn("the API cannot be read, going on with what is known", "what", what, "error", err)
+	}
 }
 
 // difference is what a change of an object is about.

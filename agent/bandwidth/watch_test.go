@@ -1,8 +1,11 @@
 package bandwidth
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -79,13 +82,14 @@ type watching struct {
 	pods, policies *fakeAPI
 	late, early    int
 	done           chan struct{}
+	log            bytes.Buffer
 }
 
 func startWatch(ctx context.Context, t *testing.T, pods, policies *fakeAPI) *watching {
 	t.Helper()
 	w := &watching{pods: pods, policies: policies, done: make(chan struct{})}
 	var err error
-	w.watch, err = newWatch(clients{pods: pods.ListerWatcher(), policies: policies.ListerWatcher()}, func(late bool) {
+	w.watch, err = newWatch(clients{pods: pods.ListerWatcher(), policies: policies.ListerWatcher()}, slog.New(slog.NewTextHandler(&w.log, nil)), func(late bool) {
 		if late {
 			w.late++
 		} else {
@@ -143,6 +147,9 @@ func TestADeadWatchKeepsTheWishes(t *testing.T) {
 		got := w.wishes(wishes{})
 		if len(got.Pods) != 1 || len(got.Policies) != 1 {
 			t.Errorf("wishes are %+v, want them kept", got)
+		}
+		if n := strings.Count(w.log.String(), "cannot be read"); n != 2 {
+			t.Errorf("%d lines in ten minutes, want one for each kind:\n%s", n, w.log.String())
 		}
 	})
 }
