@@ -24,10 +24,8 @@ type applying struct {
 
 // run is the order that [Kernel.Apply] promises.
 func (a *applying) run(k *Kernel) error {
-	if err := a.growTrees(); err != nil {
-		return err // tables must not name classes that are not there
-	}
-	problems := []error{a.classify(k)}
+	problems := []error{a.growTrees()}
+	problems = append(problems, a.classify(k))
 	problems = append(problems, a.removeFilters())
 	if errors.Join(problems...) == nil { // else filters or tables may still lead there
 		problems = append(problems, a.shrinkTrees(), a.removeDevices())
@@ -54,25 +52,46 @@ func (a *applying) send(messages []message) error {
 	return errors.Join(problems...)
 }
 
+// growTrees makes all classes that are wanted. A tree that cannot be had is taken
+// out of the wish with all filters that lead to it: a redirection to a device
+// that is not there would drop the packets.
 func (a *applying) growTrees() error {
-	for _, want := range a.want.Devices {
-		have := a.have.trees[want.Name]
-		d, changes, err := ensureDevice(have.link, want.Name, aliasOf(a.plan, want.Name))
-		if err != nil {
-			return err
-		}
-		a.changes += changes
-		have.link = d
-		a.have.trees[want.Name], a.have.links[d.index] = have, d
-		err = a.send(grow(have, want))
-		if err != nil && have.ours {
-			err = a.rebuild(have, want, err)
-		}
-		if err != nil {
-			return fmt.Errorf("shaping on %s: %w", want.Name, err)
+	var problems []error
+	for _, want := range slices.Clone(a.want.Devices) {
+		if err := a.growTree(want); err != nil {
+			problems = append(problems, fmt.Errorf("shaping on %s: %w", want.Name, err))
+			a.want.Devices = slices.DeleteFunc(a.want.Devices, func(d Device) bool { return d.Name == want.Name })
+			a.want.Hooks = slices.DeleteFunc(a.want.Hooks, func(f Filter) bool { return f.To == want.Name })
 		}
 	}
-	return nil
+	return errors.Join(problems...)
+}
+
+func (a *applying) growTree(want Device) error {
+	have := a.have.trees[want.Name]
+	d, changes, err := ensureDevice(have.link, want.Name, aliasOf(a.plan, want.Name))
+	if err != nil {
+		return err
+	}
+	a.changes += changes
+	have.link = d
+	a.have.trees[want.Name], a.have.links[d.index] = have, d
+	err = a.send(grow(have, want))
+	if err != nil && have.ours {
+		err = a.rebuild(have, want, err)
+	}
+	return err
+}
+
+// openUp removes filters that lead to no device, after the kernel has lost what
+// is needed for shaping: packets pass unshaped.
+func (a *applying) openUp() error {
+	for _, f := range a.have.filters {
+		if _, there := a.have.links[f.to]; there {
+			a.want.Hooks = append(a.want.Hooks, f.Filter)
+		}
+	}
+	return a.removeFilters()
 }
 
 // rebuild makes a tree anew that could not be changed into what is wanted, for

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kedge-io/kedge/agent/bandwidth/model"
 	"github.com/kedge-io/kedge/agent/bandwidth/plan"
 	"github.com/kedge-io/kedge/internal/bitrate"
 )
@@ -122,15 +123,41 @@ func (n *node) check(p plan.Plan) []string {
 	return d
 }
 
-func TestForeignLinkOfOurNameIsAnError(t *testing.T) {
+// Filters that lead to a device that is gone drop what they match.
+func TestPacketsPassWhereATreeCannotBeHad(t *testing.T) {
 	n := newNode(t, 1)
-	n.Run("ip link add kedge-out0 type bridge")
+	n.outside.EchoUDP(":9")
+	p := n.limits(bitrate.Gbit, bitrate.Mbit)
+	n.apply(p)
+	n.Run("ip link del kedge-out0; ip link add kedge-out0 type bridge")
 	n.Do(func() {
-		_, err := n.kernel.Apply(context.Background(), n.limits(bitrate.Gbit, bitrate.Mbit))
+		_, err := n.kernel.Apply(context.Background(), p)
 		if err == nil || !strings.Contains(err.Error(), "kedge-out0 is of kind bridge") {
 			t.Errorf("error is %v", err)
 		}
 	})
+	echoed(t, udp(n.pods[0], outsideAddr+":9"), 1000, 3)
+	if c := n.counter(model.Ingress, podMinor(0)); c.Packets < 3 {
+		t.Errorf("the other direction is not shaped: %+v", c)
+	}
+	n.Run("ip link del kedge-out0")
+	n.apply(p)
+	n.wants(p)
+}
+
+func TestPacketsPassWhereTheKernelHasLostIFB(t *testing.T) {
+	n := newNode(t, 1)
+	n.outside.EchoUDP(":9")
+	p := n.limits(bitrate.Gbit, bitrate.Mbit)
+	n.apply(p)
+	n.Run("ip link del kedge-out0; ip link del kedge-in0; ip link add kedge-out-probe type bridge")
+	k := newKernel(t)
+	n.Do(func() {
+		if _, err := k.Apply(context.Background(), p); err == nil {
+			t.Error("no error")
+		}
+	})
+	echoed(t, udp(n.pods[0], outsideAddr+":9"), 1000, 3)
 }
 
 func TestForeignIngressQdiscKeepsOnlyItsLinkFromBeingShaped(t *testing.T) {

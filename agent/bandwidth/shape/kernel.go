@@ -46,14 +46,14 @@ func New(log *slog.Logger, classifier Classifier) *Kernel {
 func (k *Kernel) Apply(ctx context.Context, p plan.Plan) (Result, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if err := k.probe(p); err != nil {
-		return Result{}, err
-	}
 	c, err := k.dial()
 	if err != nil {
 		return Result{}, err
 	}
 	defer c.Close()
+	if err := k.probe(p); err != nil {
+		return Result{}, errors.Join(err, k.openUp(ctx, c, p))
+	}
 	var r Result
 	for again := true; again && err == nil; {
 		var round Result
@@ -76,6 +76,15 @@ func (k *Kernel) round(ctx context.Context, c *conn, p plan.Plan) (r Result, aga
 	}
 	err = a.run(k)
 	return Result{Changes: a.changes, Gone: gonePods(p, have)}, a.again, err
+}
+
+// openUp lets packets pass that can no longer be shaped.
+func (k *Kernel) openUp(ctx context.Context, c *conn, p plan.Plan) error {
+	have, err := c.read()
+	if err != nil {
+		return err
+	}
+	return (&applying{ctx: ctx, log: k.log, conn: c, plan: p, have: have}).openUp()
 }
 
 // probe asks the kernel once what it can, when there is something to do.

@@ -21,9 +21,6 @@ func ensureDevice(have link, name, alias string) (link, int, error) {
 	if have.index != 0 && have.kind == "ifb" && have.up && have.queue == ifbQueue && have.alias == alias {
 		return have, 0, nil
 	}
-	if have.index != 0 && have.kind != "ifb" {
-		return have, 0, fmt.Errorf("link %s is of kind %s and not of kedge: rename or remove it", name, have.kind)
-	}
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name, attrs.TxQLen = name, ifbQueue
 	device := &netlink.Ifb{LinkAttrs: attrs}
@@ -35,6 +32,9 @@ func ensureDevice(have link, name, alias string) (link, int, error) {
 	made, err := netlink.LinkByName(name)
 	if err != nil {
 		return have, 0, fmt.Errorf("looking for %s: %w", name, err)
+	}
+	if made.Type() != "ifb" {
+		return have, 0, fmt.Errorf("link %s is of kind %s and not of kedge: rename or remove it", name, made.Type())
 	}
 	// Before it is up, and nothing is lost where there is no IPv6.
 	_ = netlink.LinkSetIP6AddrGenMode(made, ipv6AddressesNone)
