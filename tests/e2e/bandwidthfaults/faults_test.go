@@ -21,7 +21,7 @@ type fault struct {
 
 var faults = []fault{
 	{"a tree is removed", "tc qdisc del dev kedge-out0 root"},
-	{"a class is changed", "tc class change dev kedge-in0 $(tc class show dev kedge-in0 | awk '/20Mbit/ { print \"parent\", $5, \"classid\", $3; exit }') htb rate 1mbit ceil 1mbit"},
+	{"a class is changed", "tc class change dev kedge-in0 $(tc class show dev kedge-in0 | awk '$4 == \"parent\" && /ceil 20Mbit/ { print \"parent\", $5, \"classid\", $3; exit }') htb rate 1mbit ceil 1mbit"},
 	{"a device is removed", "ip link del kedge-in0"},
 	{"a device is down", "ip link set kedge-out0 down"},
 	{"a device is renamed", "ip link set kedge-out0 down; ip link set kedge-out0 name gone0; ip link set gone0 up"},
@@ -173,7 +173,7 @@ func (s *scene) powerLost(t *testing.T) {
 	s.StartTraffic(t, s.node.Host)
 	s.WaitNodes(t)
 	for i, p := range s.pods {
-		s.pods[i] = &s.WaitPods(t, "default", "app="+p.Name, 1)[0]
+		s.pods[i] = s.WaitEnd(t, p)
 	}
 	s.WaitCeiling(t, s.node, "whole", limit)
 	s.same(t)
@@ -182,7 +182,6 @@ func (s *scene) powerLost(t *testing.T) {
 
 // nothingLeft deletes the pods and removes kedge from the host.
 func (s *scene) nothingLeft(t *testing.T, programs objects) {
-	s.conflict(t)
 	for _, p := range s.pods {
 		cluster.Must(t, s.Client.CoreV1().Pods("default").Delete(t.Context(), p.Name, metav1.DeleteOptions{}))
 	}

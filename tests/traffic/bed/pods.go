@@ -1,10 +1,13 @@
 package bed
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"testing"
 
+	"github.com/kedge-io/kedge/internal/testx"
 	"github.com/kedge-io/kedge/tests/lab/cluster"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -65,6 +68,23 @@ func (b *Bed) Create(t testing.TB, pods ...*corev1.Pod) []*corev1.Pod {
 		ready = append(ready, &found[0])
 	}
 	return ready
+}
+
+// WaitEnd waits until the pod's first container takes jobs, and returns the pod as it is then. After
+// a loss of power the API shows for a while what was before.
+func (b *Bed) WaitEnd(t testing.TB, p *corev1.Pod) *corev1.Pod {
+	t.Helper()
+	var now *corev1.Pod
+	testx.Eventually(t, cluster.Patience, "pod "+p.Name+" takes jobs", func(ctx context.Context) error {
+		var err error
+		if now, err = b.Client.CoreV1().Pods(p.Namespace).Get(ctx, p.Name, metav1.GetOptions{}); err != nil {
+			return err
+		}
+		e := b.Container(now, 0)
+		_, err = cluster.Fetch(ctx, cluster.HTTP(e.Host), http.MethodGet, "http://"+e.Addr+"/")
+		return err
+	})
+	return now
 }
 
 // Annotate sets annotations of the pod; an empty value removes one.
