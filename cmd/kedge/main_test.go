@@ -92,14 +92,18 @@ func TestErrorsBecomeLinesAndExitCodes(t *testing.T) {
 
 func TestWrongCommandLinesAreExplained(t *testing.T) {
 	for line, want := range map[string]string{
-		"stauts":                   `did you mean "status"?`,
-		"frobnicate":               `see "kedge --help"`,
-		"config shwo":              `unknown command "shwo" for "kedge config", did you mean "show"?`,
-		"status --data-dri=/x":     `unknown flag --data-dri for "kedge status", did you mean --data-dir?`,
-		"status --frobnicate":      `see "kedge status --help"`,
-		"status -o xml":            `output format "xml": expected table or json`,
-		"config show node":         `role "node": expected server or agent`,
-		"config show server agent": `one role at a time`,
+		"stauts":                            `did you mean "status"?`,
+		"frobnicate":                        `see "kedge --help"`,
+		"config shwo":                       `unknown command "shwo" for "kedge config", did you mean "show"?`,
+		"status --data-dri=/x":              `unknown flag --data-dri for "kedge status", did you mean --data-dir?`,
+		"status --frobnicate":               `see "kedge status --help"`,
+		"status -o xml":                     `output format "xml": expected table or json`,
+		"config show node":                  `role "node": expected server or agent`,
+		"config show server agent":          `one role at a time`,
+		"bandwidth top -o xml":              `output format "xml": expected table or json`,
+		"bandwidth top --sort size":         `--sort: order "size": expected one of ["rate"`,
+		"bandwidth top --interval 1ms":      `--interval 1ms: expected at least 200ms`,
+		"bandwidth measure n --streams 100": `want 1 to 64`,
 	} {
 		_, stderr, code := execute(t, strings.Fields(line)...)
 		if code != exitUsage || !strings.Contains(stderr, want) {
