@@ -88,7 +88,7 @@ func (q qdiscs) leaf(device int, minor uint16, own uint32, l Leaf) {
 func decodeLeaf(kind string, a attrs) Leaf {
 	l := Leaf{Kind: kind}
 	switch kind {
-	case "bfifo":
+	case "bfifo", "pfifo":
 		l.Limit = a.u32(nl.TCA_OPTIONS)
 	case "fq_codel":
 		l.Limit = a.nested(nl.TCA_OPTIONS).u32(nl.TCA_FQ_CODEL_MEMORY_LIMIT) / truesizeShare

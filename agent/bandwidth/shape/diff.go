@@ -3,8 +3,6 @@ package shape
 import (
 	"slices"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/kedge-io/kedge/agent/bandwidth/plan"
 )
 
@@ -56,8 +54,7 @@ func growLeaf(d link, have *Leaf, c Class) []message {
 		return nil
 	case have.Kind != c.Leaf.Kind || have.Segmented != c.Leaf.Segmented:
 		// Its handle is taken by a queue of another kind.
-		old := tcMessage(unix.RTM_DELQDISC, 0, d.index, 0, handle(c.Minor), 0, "queue of "+className(d, c.Minor))
-		return append([]message{old}, setLeaf(d, c)...)
+		return append([]message{removeLeaf(d, c.Minor)}, setLeaf(d, c)...)
 	}
 	return setLeaf(d, c)
 }

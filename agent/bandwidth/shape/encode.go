@@ -127,6 +127,10 @@ func setLeaf(d link, c Class) []message {
 	return []message{m, queue(d, c.Leaf, inner, own|1, name)}
 }
 
+func removeLeaf(d link, minor uint16) message {
+	return tcMessage(unix.RTM_DELQDISC, 0, d.index, 0, handle(minor), 0, "queue of "+className(d, minor))
+}
+
 // segmenter are options of a TBF. Its burst is the longest packet that it lets
 // pass in one piece, which the kernel does not tell; so the field of the peak
 // rate's burst, without a peak rate a mere number, keeps it for us to read.

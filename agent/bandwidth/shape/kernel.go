@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 
 	"github.com/kedge-io/kedge/agent/bandwidth/plan"
@@ -110,7 +111,8 @@ func gonePods(p plan.Plan, have *kernelState) []int {
 			}
 		}
 	}
-	return gone
+	slices.Sort(gone)
+	return slices.Compact(gone)
 }
 
 // Close gives back what talks to the tables; shaping stays in force.

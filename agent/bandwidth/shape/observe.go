@@ -90,7 +90,7 @@ func (c *conn) readLinks(s *kernelState) error {
 			alias: a.text(unix.IFLA_IFALIAS), queue: int(a.u32(unix.IFLA_TXQLEN)),
 		}
 		s.links[d.index] = d
-		if ours(d.name) {
+		if ours(d.name) && d.kind == "ifb" {
 			s.devices[d.name] = d
 		}
 	})
@@ -137,7 +137,7 @@ func (s *kernelState) facts(a Abilities) Facts {
 func (s *kernelState) state() State {
 	var all State
 	for name, t := range s.trees {
-		if !t.ours || !t.up || t.kind != "ifb" {
+		if !t.ours || !t.up {
 			all.Devices = append(all.Devices, Device{Name: name + " (not set up)"})
 			continue
 		}

@@ -96,6 +96,9 @@ func (c *conn) probe(d link) (Abilities, error) {
 	root.Leaf = &Leaf{Kind: "fq_codel", Limit: 10_000}
 	if c.all(setLeaf(d, root)) == nil {
 		a.Queue = "fq_codel"
+		if err := c.one(removeLeaf(d, root.Minor)); err != nil { // a queue of another kind needs its handle
+			return a, err
+		}
 	}
 	root.Leaf = &Leaf{Kind: "bfifo", Segmented: true, Limit: 10_000, Largest: ethernetMTU + frame}
 	if err := c.all(setLeaf(d, root)); err != nil {

@@ -163,3 +163,46 @@ func TestKernelIsWhatThePlanSays(t *testing.T) {
 		t.Errorf("the second time made %d changes", r.Changes)
 	}
 }
+
+// pfifo stands for queues that other kernels have.
+func TestLeavesOfAllKinds(t *testing.T) {
+	n := newNode(t, 1)
+	p, other := n.limits(bitrate.Gbit, bitrate.Mbit), n.limits(bitrate.Gbit, 300*bitrate.Mbit)
+	for _, a := range []Abilities{
+		{Queue: "bfifo", Segment: true}, {Queue: "pfifo", Segment: true}, {Queue: "pfifo"}, {Queue: "bfifo"}, {Queue: "pfifo", Segment: true},
+	} {
+		n.kernel.abilities = &a
+		for _, p := range []plan.Plan{p, other} {
+			n.apply(p)
+			n.wants(p)
+			if r := n.apply(p); r.Changes != 0 {
+				t.Errorf("%+v: the second time made %d changes", a, r.Changes)
+			}
+		}
+	}
+}
+
+func TestAPodGetsAndLosesContainerClasses(t *testing.T) {
+	n := newNode(t, 1)
+	whole := n.limits(bitrate.Gbit, 10*bitrate.Mbit)
+	parts, below := n.limits(bitrate.Gbit, 10*bitrate.Mbit), n.limits(bitrate.Gbit, 10*bitrate.Mbit)
+	for d := range parts.Uplinks[0].Trees {
+		// As plans do it: the pod's class moves to another minor,
+		t := &parts.Uplinks[0].Trees[d]
+		t.Classes[3].Minor, t.Classes[3].Queue = podMinor(0)+1, 0
+		t.Classes = append(t.Classes, class(podMinor(1), podMinor(0)+1, bitrate.Mbit, bitrate.Mbit), class(podMinor(2), podMinor(0)+1, bitrate.Mbit, bitrate.Mbit))
+		// and as they do not.
+		t = &below.Uplinks[0].Trees[d]
+		t.Classes[3].Queue = 0
+		t.Classes = append(t.Classes, class(podMinor(1), podMinor(0), bitrate.Mbit, bitrate.Mbit))
+	}
+	parts.Uplinks[0].Pods[0].Target.Class = [2]uint16{podMinor(2), podMinor(2)}
+	below.Uplinks[0].Pods[0].Target.Class = [2]uint16{podMinor(1), podMinor(1)}
+	for i, p := range []plan.Plan{whole, parts, whole, below, parts, below, whole} {
+		n.apply(p)
+		n.wants(p)
+		if r := n.apply(p); r.Changes != 0 {
+			t.Errorf("step %d: the second time made %d changes", i, r.Changes)
+		}
+	}
+}
