@@ -49,6 +49,7 @@ func TestPodsLandWhereTheirGuaranteeFits(t *testing.T) {
 	t.Run("policy", func(t *testing.T) { byPolicy(t, c, one) })
 	t.Run("raised while it runs", func(t *testing.T) { raised(t, c, one) })
 	t.Run("zeroed", func(t *testing.T) { zeroed(t, c, one) })
+	t.Run("past the scheduler", func(t *testing.T) { past(t, c, one) })
 	t.Run("restarts", func(t *testing.T) { restarts(t, c, one) })
 }
 
@@ -173,6 +174,23 @@ func zeroed(t *testing.T, c *cluster.Cluster, n *cluster.Node) {
 	_, err := c.Client.CoreV1().Nodes().Patch(t.Context(), n.Name(), types.MergePatchType, none, metav1.PatchOptions{}, "status")
 	cluster.Must(t, err)
 	waitCapacity(t, c, n, large)
+}
+
+// past binds a pod that does not fit: kubelet rejects it with figures, and the node does not make
+// room for it.
+func past(t *testing.T, c *cluster.Cluster, n *cluster.Node) {
+	pod := guaranteed("past", "60M")
+	pod.Spec.NodeName = n.Name()
+	c.CreatePod(t, pod)
+	testx.Eventually(t, cluster.Patience, "kubelet rejects the pod", func(ctx context.Context) error {
+		p, err := c.Client.CoreV1().Pods("default").Get(ctx, "past", metav1.GetOptions{})
+		if err == nil && (p.Status.Phase != corev1.PodFailed || !strings.Contains(p.Status.Message, "requested: 60000, used: 65000")) {
+			err = fmt.Errorf("it is %s: %s", p.Status.Phase, p.Status.Message)
+		}
+		return err
+	})
+	waitCapacity(t, c, n, large)
+	remove(t, c, "past")
 }
 
 // reported waits until the node's report says so about its guarantees.
