@@ -46,7 +46,10 @@ type Node struct {
 	// Local are the addresses that traffic of pods reaches without any uplink:
 	// the node's pod range and the cluster addresses that it answers itself.
 	Local []netip.Prefix
-	Pods  []Pod
+	// Services are the addresses of services, behind which there may be pods of
+	// this node or of others.
+	Services []netip.Prefix
+	Pods     []Pod
 }
 
 // Uplink is a link over which the node reaches others.

@@ -51,7 +51,7 @@ func sorted(pods []model.Pod) []model.Pod {
 }
 
 func (m *maker) uplink(i int, u model.Uplink, node model.Node) Uplink {
-	out := Uplink{Device: u.Device, Index: u.Index, Only: i == 0, Reserve: reserve(node.Reserve), Local: slices.Clone(node.Local)}
+	out := Uplink{Device: u.Device, Index: u.Index, Only: i == 0, Reserve: reserve(node.Reserve), Local: slices.Clone(node.Local), Services: slices.Clone(node.Services)}
 	targets := make([]targets, len(m.pods))
 	for _, d := range model.Directions {
 		t := m.newTree(u, d, i)

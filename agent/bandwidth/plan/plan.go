@@ -44,6 +44,8 @@ type Uplink struct {
 	Ports   []PortEntry
 	Reserve ReserveEntry
 	Local   []netip.Prefix
+	// Services are as in model.Node.
+	Services []netip.Prefix
 }
 
 // Tree is an HTB queueing discipline (tc-htb(8)) on an IFB device.

@@ -47,6 +47,9 @@ func (u Uplink) write(b *strings.Builder) {
 	for _, prefix := range u.Local {
 		fmt.Fprintf(b, "local %s\n", prefix)
 	}
+	for _, prefix := range u.Services {
+		fmt.Fprintf(b, "services %s\n", prefix)
+	}
 }
 
 func (t Tree) write(b *strings.Builder, d model.Direction) {
