@@ -72,7 +72,7 @@ func child(words []string) error {
 	case "talk-tcp", "talk-udp":
 		return talk(strings.TrimPrefix(verb, "talk-"), addr, control)
 	case "ask-udp":
-		return ask(addr)
+		return ask(addr, priority) // which is a port here
 	case "tell-udp":
 		c, err := net.Dial("udp", addr)
 		if err == nil {
@@ -157,8 +157,8 @@ func talk(network, addr string, ctl control) error {
 }
 
 // ask is talk without a connected socket.
-func ask(addr string) error {
-	c, err := net.ListenPacket("udp", ":0")
+func ask(addr string, from int) error {
+	c, err := net.ListenPacket("udp", ":"+strconv.Itoa(from))
 	if err != nil {
 		return err
 	}

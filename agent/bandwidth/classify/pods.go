@@ -144,7 +144,19 @@ func (c *code) stays(s side, local string) {
 	uplink := c.unique("uplink")
 	c.add(asm.LoadMem(asm.R1, asm.R10, stackFamily, asm.Word), asm.JNE.Imm(asm.R1, 4, uplink))
 	c.inLocal(s.remoteAddr)
-	c.add(asm.JNE.Imm(asm.R0, 0, local))
+	c.add(
+		asm.JEq.Imm(asm.R0, 0, uplink),
+		asm.LoadMem(asm.R1, asm.R0, 0, asm.Word),
+		asm.JEq.Imm(asm.R1, ofHost, local),
+		asm.JEq.Imm(asm.R1, ofServices, "service"),
+	)
+	if s.dir == model.Ingress {
+		c.learn(s)
+	}
+	c.jump(local)
+	c.label("service")
+	c.served(s, uplink)
+	c.jump(local)
 	c.label(uplink)
 }
 

@@ -3,6 +3,7 @@
 package classify
 
 import (
+	"net/netip"
 	"testing"
 
 	"github.com/kedge-io/kedge/agent/bandwidth/model"
@@ -147,4 +148,48 @@ func TestPodsUseAFurtherUplinkOnlyIfRoutesLeadThere(t *testing.T) {
 	s.want("the other uplink", nil)
 	run(t, s.one, s.app, "talk-tcp", "203.0.113.2:80")
 	s.want("this uplink", both(app))
+}
+
+func TestWhatAServiceHereAnswersStays(t *testing.T) {
+	s := newSite(t, abilities(t))
+	s.uplink.Services = []netip.Prefix{netip.MustParsePrefix("10.43.0.0/16")}
+	s.update()
+	s.Run(`nft 'add table ip t; add chain ip t c { type nat hook prerouting priority -100; }
+		add rule ip t c ip daddr 10.43.0.5 dnat to 10.42.2.2; add rule ip t c ip daddr 10.43.0.6 dnat to 192.0.2.2'`)
+	start(t, s.two, s.none, "serve-tcp", ":80")
+	start(t, s.two, s.none, "serve-udp", ":81")
+	start(t, s.outside, s.none, "serve-tcp", "192.0.2.2:80")
+	start(t, s.outside, s.none, "serve-udp", "192.0.2.2:81")
+	for _, verb := range []string{"talk-tcp 10.43.0.5:80", "talk-udp 10.43.0.5:81"} {
+		s.forget()
+		run(t, s.one, s.app, verb)
+		// The first packet comes to the backend before anybody knows.
+		s.want(verb, map[string][]uint16{"pod1 pod egress": {app, appLocal}, "pod1 pod ingress": {appLocal}})
+		if n := recorded(t, s.records["pod1 pod egress"])[app]; n != 1 {
+			t.Errorf("%s: %d packets of the uplink", verb, n)
+		}
+	}
+	for _, verb := range []string{"talk-tcp 10.43.0.6:80", "talk-udp 10.43.0.6:81"} {
+		s.forget()
+		run(t, s.one, s.app, verb)
+		s.want(verb+" elsewhere", both(app))
+	}
+}
+
+func TestAFlowToAServiceHereIsNoneToAnother(t *testing.T) {
+	s := newSite(t, abilities(t))
+	s.uplink.Services = []netip.Prefix{netip.MustParsePrefix("10.43.0.0/16")}
+	s.update()
+	s.Run(`nft 'add table ip t; add chain ip t c { type nat hook prerouting priority -100; }
+		add rule ip t c ip daddr 10.43.0.5 dnat to 10.42.2.2; add rule ip t c ip daddr 10.43.0.6 dnat to 192.0.2.2'`)
+	start(t, s.two, s.none, "serve-udp", ":81")
+	start(t, s.outside, s.none, "serve-udp", "192.0.2.2:81")
+	s.forget()
+	run(t, s.one, s.app, "ask-udp", "10.43.0.5:81", "40000")
+	s.forget()
+	run(t, s.one, s.app, "ask-udp", "10.43.0.6:81", "40000") // from the same port
+	s.want("another service", both(app))
+	s.forget()
+	run(t, s.one, s.app, "ask-udp", "192.0.2.2:81", "40000")
+	s.want("no service", both(app))
 }

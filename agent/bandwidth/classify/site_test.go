@@ -175,7 +175,8 @@ func newRecorder(t testing.TB) (*ebpf.Map, *ebpf.Program) {
 	ins = append(ins, asm.StoreImm(asm.R10, -16, 1, asm.DWord).WithSymbol("new"))
 	ins = append(ins, key...)
 	ins = append(ins, asm.Mov.Reg(asm.R3, asm.R10), asm.Add.Imm(asm.R3, -16), asm.Mov.Imm(asm.R4, 0), asm.FnMapUpdateElem.Call())
-	ins = append(ins, asm.Mov.Imm(asm.R0, 0).WithSymbol("end"), asm.Return())
+	// TC_ACT_UNSPEC: after an OK the kernel would overwrite tc_index.
+	ins = append(ins, asm.Mov.Imm(asm.R0, -1).WithSymbol("end"), asm.Return())
 	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.SchedCLS, License: license, Instructions: ins})
 	if err != nil {
 		t.Fatal(err)

@@ -14,6 +14,9 @@ const (
 	// for cgroups.
 	MaxReserve = 256
 	MaxLocal   = 1024
+	// maxFlows bounds what is remembered of pods that use services with a
+	// backend here. Beyond, the longest unused is forgotten.
+	maxFlows = 4096
 )
 
 // Names of the maps, at most 15 characters (BPF_OBJ_NAME_LEN).
@@ -25,11 +28,12 @@ const (
 	mapReserve  = "kedge_reserve"
 	mapLocal    = "kedge_local"
 	mapSockets  = "kedge_sockets"
+	mapFlows    = "kedge_flows"
 )
 
 // mapNames are those that a set has on a kernel with these abilities.
 func mapNames(a Abilities) []string {
-	names := []string{mapSettings, mapLinks, mapCgroups, mapPorts, mapReserve, mapLocal}
+	names := []string{mapSettings, mapLinks, mapCgroups, mapPorts, mapReserve, mapLocal, mapFlows}
 	if a.remember() {
 		names = append(names, mapSockets)
 	}
@@ -113,10 +117,12 @@ type prefix struct {
 	Addr [4]byte
 }
 
-// Values of the table of local prefixes.
+// Values of the table of local prefixes. Behind the address of a service may be
+// a pod here or elsewhere.
 const (
 	ofPods = 1 + iota
 	ofHost
+	ofServices
 )
 
 // flagNoPrealloc is BPF_F_NO_PREALLOC: an edge node has few pods, and a trie
@@ -141,6 +147,7 @@ func mapSpecs() map[string]*ebpf.MapSpec {
 		mapPorts:    hash(mapPorts, 8, 8, MaxPorts),
 		mapReserve:  hash(mapReserve, 4, 4, MaxReserve),
 		mapLocal:    local,
+		mapFlows:    {Name: mapFlows, Type: ebpf.LRUHash, KeySize: 8, ValueSize: 16, MaxEntries: maxFlows},
 		// Part of each socket, and gone with it: the cgroup that it sent from.
 		mapSockets: {
 			Name: mapSockets, Type: ebpf.SkStorage, KeySize: 4, ValueSize: 8, Flags: flagNoPrealloc | flagClone,

@@ -52,6 +52,11 @@ func tablesOf(u plan.Uplink) (tables, error) {
 			t.local[prefix{Bits: uint32(p.Bits()), Addr: p.Addr().As4()}] = whose(p)
 		}
 	}
+	for _, p := range u.Services {
+		if p = p.Masked(); p.Addr().Is4() {
+			t.local[prefix{Bits: uint32(p.Bits()), Addr: p.Addr().As4()}] = ofServices
+		}
+	}
 	t.settings = settingsOf(u, known[0])
 	return t, t.check(u.Device)
 }
