@@ -237,8 +237,9 @@ func (a *Agent) kubeConfig(cluster stack, pods *network.Network) kube.Config {
 
 // stack is the one address family that pods have so far.
 type stack struct {
-	pods netip.Prefix
-	dns  netip.Addr
+	pods     netip.Prefix
+	dns      netip.Addr
+	services []netip.Prefix
 	// api is the address of the service kubernetes; invalid where the server
 	// told no service range.
 	api netip.Addr
@@ -248,7 +249,7 @@ func singleStack(c wire.ClusterConfig) (stack, error) {
 	if len(c.ClusterCIDRs) == 0 || len(c.ClusterDNS) == 0 {
 		return stack{}, errors.New("the server told no pod range or DNS address: remove the node's agent folder and join again")
 	}
-	s := stack{pods: c.ClusterCIDRs[0], dns: c.ClusterDNS[0]}
+	s := stack{pods: c.ClusterCIDRs[0], dns: c.ClusterDNS[0], services: c.ServiceCIDRs}
 	if len(c.ServiceCIDRs) > 0 && c.ServiceCIDRs[0].Addr().Is4() {
 		s.api = clusternet.Nth(c.ServiceCIDRs[0], 1)
 	}

@@ -56,6 +56,7 @@ func (a *Agent) newShaping(cluster stack, pods *network.Range) (*shaping, error)
 		StateFile:   filepath.Join(a.cfg.Layout.Agent(), "bandwidth.json"),
 		ClassesFile: filepath.Join(a.cfg.Layout.RunDir, "bandwidth-classes.json"),
 		Local:       func() []netip.Prefix { return local(cluster, pods) },
+		Services:    cluster.services,
 	}, bandwidth.Parts{
 		Inventory: s.pods, Uplinks: s.uplinks, Kernel: s.machine, Reporter: s.reporter,
 		Changed: []<-chan struct{}{s.pods.Subscribe(), s.uplinks.Subscribe()},

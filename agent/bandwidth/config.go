@@ -27,6 +27,8 @@ type Config struct {
 	// Local returns the addresses that traffic reaches without any uplink. It is
 	// called at each pass and must not block.
 	Local func() []netip.Prefix
+	// Services are the addresses of services.
+	Services []netip.Prefix
 }
 
 // Validate reports all problems, joined.

@@ -38,7 +38,7 @@ func (b *Bandwidth) pass(ctx context.Context) error {
 // compose plans for what is wished and what runs now.
 func (b *Bandwidth) compose(pods []inventory.Pod) (now *applied, uplinkErr error) {
 	b.last = b.watch.wishes(b.last)
-	node := model.Node{Local: b.cfg.Local()}
+	node := model.Node{Local: b.cfg.Local(), Services: b.cfg.Services}
 	node.Uplinks, node.Reserve, uplinkErr = b.parts.Uplinks.Now()
 	now = &applied{composed: compose(b.last, pods, node)}
 	now.plan, now.assignment, now.refusals = plan.Make(now.node, b.assignment)
