@@ -26,23 +26,23 @@ func (b *barrier) reach(revision uint64) {
 	b.moved = make(chan struct{})
 }
 
-// await returns whether the revision was reached before ctx ended.
-func (b *barrier) await(ctx context.Context, revision uint64) bool {
+// await waits until the revision was reached or ctx ended. It returns true when
+// it waited in vain.
+func (b *barrier) await(ctx context.Context, revision uint64) (inVain bool) {
 	for {
 		b.mu.Lock()
 		done, lags, moved := b.reached >= revision, b.lags, b.moved
 		b.mu.Unlock()
 		if done || lags {
-			return done
+			return false
 		}
 		select {
 		case <-moved:
 		case <-ctx.Done():
 			b.mu.Lock()
+			defer b.mu.Unlock()
 			b.lags = b.reached < revision
-			done = !b.lags
-			b.mu.Unlock()
-			return done
+			return b.lags
 		}
 	}
 }

@@ -81,8 +81,8 @@ func (i *Inventory) apply(ctx context.Context, err error, change func()) {
 	if err != nil {
 		notify(i.again)
 	}
-	if revision > 0 && !i.barrier.await(ctx, revision) {
-		i.log.Warn("the runtime went on before the kernel was ready, which follows", "revision", revision)
+	if revision > 0 && i.barrier.await(ctx, revision) {
+		i.log.Warn("the runtime goes on before the kernel is ready, until that has caught up", "revision", revision)
 	}
 }
 
