@@ -111,9 +111,9 @@ func aliasOf(p plan.Plan, name string) string {
 	for _, u := range p.Uplinks {
 		for d, t := range u.Trees {
 			if t.Device == name {
-				return "kedge: " + [...]string{"egress", "ingress"}[d] + " over " + u.Device
+				return name + aliasMark + [...]string{"egress", "ingress"}[d] + " over " + u.Device
 			}
 		}
 	}
-	return "kedge"
+	return name + aliasMark
 }

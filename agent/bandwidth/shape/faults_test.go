@@ -96,6 +96,8 @@ func TestDamageIsMended(t *testing.T) {
 		"tc filter del dev veth0 ingress",
 		"tc filter del dev eth0 egress",
 		"ip link add kedge-out7 type ifb",
+		"ip link set kedge-out0 down; ip link set kedge-out0 name elsewhere; ip link set elsewhere up",
+		"ip link set kedge-in0 down; ip link set kedge-in0 name elsewhere; ip link set elsewhere up; ip link add kedge-in0 type ifb",
 	} {
 		n.Run(damage)
 		if slices.Equal(n.check(p), nil) {

@@ -68,6 +68,12 @@ func (k *Kernel) Apply(ctx context.Context, p plan.Plan) (Result, error) {
 // one is needed if a class is to be a leaf that had children.
 func (k *Kernel) round(ctx context.Context, c *conn, p plan.Plan) (r Result, again bool, err error) {
 	have, err := c.read()
+	if err == nil && len(have.strays) > 0 {
+		if err = bringHome(k.log, have.strays); err == nil {
+			r.Changes = len(have.strays)
+			have, err = c.read()
+		}
+	}
 	if err != nil {
 		return r, false, err
 	}
@@ -76,7 +82,7 @@ func (k *Kernel) round(ctx context.Context, c *conn, p plan.Plan) (r Result, aga
 		a.want = Wish(p, have.facts(*k.abilities))
 	}
 	err = a.run(k)
-	return Result{Changes: a.changes, Gone: gonePods(p, have)}, a.again, err
+	return Result{Changes: r.Changes + a.changes, Gone: gonePods(p, have)}, a.again, err
 }
 
 // openUp lets packets pass that can no longer be shaped.

@@ -3,6 +3,7 @@ package shape
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -44,6 +45,20 @@ func ensureDevice(have link, name, alias string) (link, int, error) {
 	}
 	a := made.Attrs()
 	return link{name: name, index: a.Index, kind: made.Type(), mtu: a.MTU, up: true, alias: alias, queue: ifbQueue}, 1, nil
+}
+
+// bringHome gives devices of ours their names back. Where a name is taken, or the
+// kernel (before 6.2) renames none that is up, the device is removed.
+func bringHome(log *slog.Logger, strays map[string]link) error {
+	var problems []error
+	for own, d := range strays {
+		log.Warn("device was renamed by somebody", "device", own, "name", d.name)
+		err := netlink.LinkSetName(&netlink.Ifb{LinkAttrs: netlink.LinkAttrs{Name: d.name, Index: d.index}}, own)
+		if err != nil && !gone(err) {
+			problems = append(problems, removeDevice(d))
+		}
+	}
+	return errors.Join(problems...)
 }
 
 func removeDevice(d link) error {

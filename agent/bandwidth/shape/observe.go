@@ -16,6 +16,10 @@ const (
 	prefixIn  = "kedge-in"
 )
 
+// aliasMark is between the name of a device of ours and what it is for, in its
+// alias: so it is known under any name.
+const aliasMark = ": "
+
 func ours(name string) bool {
 	return strings.HasPrefix(name, prefixOut) || strings.HasPrefix(name, prefixIn)
 }
@@ -35,6 +39,8 @@ type link struct {
 type kernelState struct {
 	links   map[int]link
 	devices map[string]link
+	// strays are devices of ours that somebody has renamed, by their own name.
+	strays  map[string]link
 	trees   map[string]tree
 	clsact  map[int]bool
 	ingress map[int]bool
@@ -77,7 +83,7 @@ func (c *conn) readLinks(s *kernelState) error {
 	request := append([]byte(nil), nl.NewIfInfomsg(unix.AF_UNSPEC).Serialize()...)
 	const skipStats = 1 << 3 // RTEXT_FILTER_SKIP_STATS
 	request = attrU32(request, unix.IFLA_EXT_MASK, skipStats)
-	restart := func() { s.links, s.devices = map[int]link{}, map[string]link{} }
+	restart := func() { s.links, s.devices, s.strays = map[int]link{}, map[string]link{}, map[string]link{} }
 	err := c.list(unix.RTM_GETLINK, request, restart, func(b []byte) {
 		if len(b) < unix.SizeofIfInfomsg {
 			return
@@ -90,8 +96,13 @@ func (c *conn) readLinks(s *kernelState) error {
 			alias: a.text(unix.IFLA_IFALIAS), queue: int(a.u32(unix.IFLA_TXQLEN)),
 		}
 		s.links[d.index] = d
-		if ours(d.name) && d.kind == "ifb" {
+		own, _, _ := strings.Cut(d.alias, aliasMark)
+		switch {
+		case d.kind != "ifb":
+		case ours(d.name):
 			s.devices[d.name] = d
+		case ours(own):
+			s.strays[own] = d
 		}
 	})
 	if err != nil {

@@ -67,7 +67,7 @@ func Probe() (Abilities, error) {
 		return Abilities{}, err
 	}
 	defer c.Close()
-	d, _, err := ensureDevice(link{}, probeDevice, "kedge probe")
+	d, _, err := ensureDevice(link{}, probeDevice, probeDevice+aliasMark+"to ask the kernel")
 	if err != nil {
 		return Abilities{}, err
 	}

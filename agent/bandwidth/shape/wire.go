@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
@@ -14,9 +13,6 @@ const (
 	// patience is how long the kernel may take for one message; it waits for
 	// others who change the network at the same time.
 	patience = 20 * time.Second
-	// batchLimit is how many messages are sent at once. Their answers, of which
-	// there is one and one for each error, must fit the socket's receive buffer.
-	batchLimit = 64
 	// receiveSize is more than the kernel puts into one datagram of a dump.
 	receiveSize = 64 << 10
 )
@@ -104,131 +100,6 @@ func (c *conn) receive(f func(reply)) error {
 
 func (c *conn) transmit(b []byte) error {
 	return unix.Sendto(c.fd, b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
-}
-
-var errInterrupted = errors.New("the list changed while it was read")
-
-// list calls f with the body of each object of a kind. What was interrupted by a
-// change is started again after calling restart.
-func (c *conn) list(kind uint16, request []byte, restart func(), f func(body []byte)) error {
-	const tries = 10
-	var err error
-	for range tries {
-		restart()
-		if err = c.listOnce(kind, request, f); !errors.Is(err, errInterrupted) {
-			return err
-		}
-	}
-	return err
-}
-
-func (c *conn) listOnce(kind uint16, request []byte, f func(body []byte)) error {
-	c.seq++
-	m := message{kind: kind, body: request}
-	if err := c.transmit(appendMessage(nil, m, unix.NLM_F_REQUEST|unix.NLM_F_DUMP, c.seq)); err != nil {
-		return err
-	}
-	var done bool
-	var problem error
-	for !done {
-		err := c.receive(func(r reply) {
-			if r.seq != c.seq {
-				return
-			}
-			if r.flags&unix.NLM_F_DUMP_INTR != 0 {
-				problem = errInterrupted
-			}
-			switch r.kind {
-			case unix.NLMSG_DONE, unix.NLMSG_ERROR:
-				done = true
-				if err := answer(r.body, r.flags); err != nil && len(r.body) >= 4 {
-					problem = err
-				}
-			default:
-				f(r.body)
-			}
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return problem
-}
-
-// dump is list for objects that begin with a struct tcmsg.
-func (c *conn) dump(kind uint16, filter nl.TcMsg, restart func(), f func(nl.TcMsg, attrs)) error {
-	return c.list(kind, filter.Serialize(), restart, func(b []byte) {
-		if len(b) >= nl.SizeofTcMsg {
-			f(*nl.DeserializeTcMsg(b), attrs(b[nl.SizeofTcMsg:]))
-		}
-	})
-}
-
-// send makes the kernel work on the messages in order, errors or not, and
-// returns an error for each that had one.
-func (c *conn) send(messages []message) map[int]error {
-	failed := map[int]error{}
-	if c.dead != nil {
-		messages = c.untilDead(messages, failed)
-	}
-	for first := 0; first < len(messages); first += batchLimit {
-		batch := messages[first:min(first+batchLimit, len(messages))]
-		for i, err := range c.sendBatch(batch) {
-			failed[first+i] = err
-		}
-	}
-	return failed
-}
-
-var errDead = errors.New("dead")
-
-func (c *conn) untilDead(messages []message, failed map[int]error) []message {
-	for i, m := range messages {
-		if c.dead(m) {
-			for j := i; j < len(messages); j++ {
-				failed[j] = errDead
-			}
-			return messages[:i]
-		}
-	}
-	return messages
-}
-
-func (c *conn) sendBatch(batch []message) map[int]error {
-	failed := map[int]error{}
-	first, last := c.seq+1, len(batch)-1
-	var out []byte
-	for i, m := range batch {
-		flags := m.flags | unix.NLM_F_REQUEST
-		if i == last {
-			flags |= unix.NLM_F_ACK
-		}
-		c.seq++
-		out = appendMessage(out, m, flags, c.seq)
-	}
-	if err := c.transmit(out); err != nil {
-		for i, m := range batch {
-			failed[i] = fmt.Errorf("%s: telling the kernel: %w", m.what, err)
-		}
-		return failed
-	}
-	for done := false; !done; {
-		err := c.receive(func(r reply) {
-			i := int(int32(r.seq - first))
-			if r.kind != unix.NLMSG_ERROR || i < 0 || i > last {
-				return
-			}
-			if err := answer(r.body, r.flags); err != nil {
-				failed[i] = fmt.Errorf("%s: %w", batch[i].what, err)
-			}
-			done = i == last
-		})
-		if err != nil {
-			failed[last] = fmt.Errorf("%s: %w", batch[last].what, err)
-			return failed
-		}
-	}
-	return failed
 }
 
 func appendMessage(out []byte, m message, flags uint16, seq uint32) []byte {
