@@ -225,6 +225,15 @@ func TestOwnResourcesAreRespected(t *testing.T) {
 	}
 }
 
+func TestZeroOptsOut(t *testing.T) {
+	pod := podOf(map[string]string{"bandwidth.kedge.io/egress-min": "60M"}, "a")
+	own := corev1.ResourceList{egressKbps: resource.MustParse("0")}
+	pod.Spec.Containers[0].Resources = corev1.ResourceRequirements{Requests: own, Limits: own}
+	if got := held(t, newGuarantees(t).admit(pod, "{egress: {min: 90M}}")); got != [2]int64{} {
+		t.Errorf("resources are %v", got)
+	}
+}
+
 func TestSidecarsCountAndInitContainersDoNot(t *testing.T) {
 	g := newGuarantees(t)
 	always := corev1.ContainerRestartPolicyAlways
