@@ -61,7 +61,7 @@ func (k *Kernel) Apply(ctx context.Context, p plan.Plan) (Result, error) {
 		round, again, err = k.round(ctx, c, p)
 		r.Changes, r.Gone, again = r.Changes+round.Changes, round.Gone, again && round.Changes > 0
 	}
-	return r, err
+	return r, errors.Join(err, k.closeAllBut(p))
 }
 
 // round is one comparison of the kernel with the plan, and its changes. A second
@@ -125,10 +125,22 @@ func gonePods(p plan.Plan, have *kernelState) []int {
 func (k *Kernel) Close() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	return k.closeAllBut(plan.Plan{})
+}
+
+// closeAllBut gives back the programs of uplinks that are not in the plan. The
+// kernel keeps what is attached, and no more.
+func (k *Kernel) closeAllBut(p plan.Plan) error {
+	keep := map[string]bool{}
+	for _, u := range p.Uplinks {
+		keep[u.Trees[0].Device] = true
+	}
 	var problems []error
-	for name, s := range k.sets {
-		problems = append(problems, s.Close())
-		delete(k.sets, name)
+	for device, s := range k.sets {
+		if !keep[device] {
+			problems = append(problems, s.Close())
+			delete(k.sets, device)
+		}
 	}
 	return errors.Join(problems...)
 }

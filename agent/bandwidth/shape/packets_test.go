@@ -4,6 +4,7 @@ package shape
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -18,6 +19,7 @@ import (
 	"github.com/kedge-io/kedge/agent/bandwidth/model"
 	"github.com/kedge-io/kedge/agent/bandwidth/plan"
 	"github.com/kedge-io/kedge/internal/bitrate"
+	"github.com/kedge-io/kedge/internal/testx"
 	"github.com/kedge-io/kedge/tests/nethost"
 )
 
@@ -306,6 +308,21 @@ func TestSecondKernelAdoptsProgramsAndTables(t *testing.T) {
 	if after := n.Run("tc filter show dev veth0 ingress"); after != before {
 		t.Errorf("before: %s\nafter: %s", before, after)
 	}
+}
+
+func TestProgramsGoWithTheirUplink(t *testing.T) {
+	n := newNode(t, 1)
+	n.apply(n.limits(bitrate.Gbit, bitrate.Mbit))
+	_, id := n.kernel.sets["kedge-out0"].Program(PodEgress)
+	n.apply(plan.Plan{})
+	testx.Eventually(t, patient, "the program goes", func(context.Context) error {
+		s, err := programs(t).Adopt([]uint32{id})
+		if err != nil {
+			return nil
+		}
+		_ = s.Close()
+		return errors.New("it is still there")
+	})
 }
 
 func TestRemoveNeedsNoState(t *testing.T) {

@@ -206,3 +206,18 @@ func TestAPodGetsAndLosesContainerClasses(t *testing.T) {
 		}
 	}
 }
+
+func TestRatesOfAllSizesAreAsPlannedAndTheKernelHasNoComplaints(t *testing.T) {
+	n := newNode(t, 6)
+	p := n.limits(bitrate.Tbit, 8, bitrate.Kbit, 64*bitrate.Kbit, 34_359_738_360, 34_359_738_368, bitrate.Tbit)
+	n.apply(p)
+	n.wants(p)
+	if r := n.apply(p); r.Changes != 0 {
+		t.Errorf("the second time made %d changes", r.Changes)
+	}
+	// "HTB: quantum of class 6B650001 is big", "sch_tbf: burst 1514 is lower than
+	// device mtu", "htb: tbf qdisc 20: is non-work-conserving?"
+	if said := n.Run(`dmesg | grep -iE 'of class 6B65|device kedge-|tbf qdisc .* non-work' || true`); strings.Contains(said, "quantum") || strings.Contains(said, "mtu") || strings.Contains(said, "non-work") {
+		t.Errorf("the kernel says %s", said)
+	}
+}
