@@ -385,6 +385,42 @@ func TestWhatSomebodyTookAwayIsBackAtOnce(t *testing.T) {
 	})
 }
 
+func TestAKernelThatLacksSomethingIsNotAskedForItsOwnEvents(t *testing.T) {
+	onBench(t, func(w *bench) {
+		w.kernel.err = &shape.Missing{What: "HTB", Module: "sch_htb", Err: errors.New("no such file")}
+		w.inv.set()
+		after(2 * lookAfter)
+		before := len(w.kernel.plans)
+		for range 1000 { // asking makes a device and removes it
+			w.kernelEvent()
+			after(10 * time.Millisecond)
+		}
+		if n := len(w.kernel.plans) - before; n > 2 {
+			t.Errorf("%d passes in ten seconds", n)
+		}
+		w.kernel.err = nil
+		after(2 * lookAfter)
+		if w.reported != nil {
+			t.Errorf("reported %v after the module was loaded", w.reported)
+		}
+	})
+}
+
+func TestALinkThatTalksAllTheTimeIsNotListenedToAllTheTime(t *testing.T) {
+	onBench(t, func(w *bench) {
+		w.inv.set()
+		after(time.Minute)
+		before := len(w.kernel.plans)
+		for range 1000 {
+			w.kernelEvent()
+			after(time.Millisecond)
+		}
+		if n := len(w.kernel.plans) - before; n < 2 || n > 7 {
+			t.Errorf("%d passes in a second", n)
+		}
+	})
+}
+
 func TestAPodAtItsCeilingForLongIsAnEvent(t *testing.T) {
 	onBench(t, func(w *bench) {
 		words := limited("10M")

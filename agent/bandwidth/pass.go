@@ -64,11 +64,7 @@ func (b *Bandwidth) apply(ctx context.Context, now *applied) error {
 	before := b.now.Load()
 	result, err := b.parts.Kernel.Apply(ctx, now.plan)
 	now.gone = result.Gone
-	if drifted(before, now, result) {
-		b.drift.found(result.Changes)
-	} else {
-		b.drift.over()
-	}
+	b.drift.result(result.Changes, drifted(before, now, result), err)
 	return err
 }
 
