@@ -96,6 +96,25 @@ func TestOnlyPortsOfHardwareHaveASpeed(t *testing.T) {
 	}
 }
 
+func TestAPulledCableIsNoOtherUplink(t *testing.T) {
+	var m memory
+	there := func(index int) bool { return index == 2 }
+	for i, c := range []struct{ route, want int }{{0, 0}, {2, 2}, {0, 2}, {3, 3}, {0, 0}, {0, 0}} {
+		if got := m.device(c.route, there); got != c.want {
+			t.Errorf("step %d: device %d, want %d", i, got, c.want)
+		}
+	}
+	for i, c := range []struct {
+		now     bitrate.Rate
+		carrier bool
+		want    bitrate.Rate
+	}{{0, false, 0}, {1000 * mbit, true, 1000 * mbit}, {0, false, 1000 * mbit}, {100 * mbit, true, 100 * mbit}, {0, true, 0}, {0, false, 0}} {
+		if got := m.speed(2, c.now, c.carrier); got != c.want {
+			t.Errorf("step %d: speed %s, want %s", i, got, c.want)
+		}
+	}
+}
+
 // FuzzConfig: no word makes the parser fall, and rates are in range.
 func FuzzConfig(f *testing.F) {
 	f.Add("eth0=10M/20M", "tcp/179", "5%")

@@ -16,9 +16,46 @@ import (
 	"github.com/kedge-io/kedge/internal/bitrate"
 )
 
+// memory is what outlives a cable that is pulled for a moment: its device loses
+// its routes and its speed, but is the uplink all the same.
+type memory struct {
+	// route is the index of the device that had the default route last.
+	route int
+	// speeds are those of ports by index, while they had a carrier.
+	speeds map[int]bitrate.Rate
+}
+
+// device returns the index of that of the default route, or of the last one that
+// had it as long as it is there and no other has one.
+func (m *memory) device(route int, there func(index int) bool) int {
+	if route == 0 && m.route > 0 && there(m.route) {
+		return m.route
+	}
+	m.route = route
+	return route
+}
+
+// speed returns the speed of a port, or while there is no carrier the last one.
+func (m *memory) speed(index int, now bitrate.Rate, carrier bool) bitrate.Rate {
+	if now == 0 && !carrier {
+		return m.speeds[index]
+	}
+	if m.speeds == nil {
+		m.speeds = map[int]bitrate.Rate{}
+	}
+	m.speeds[index] = now
+	return now
+}
+
+func isThere(index int) bool {
+	_, err := netlink.LinkByIndex(index)
+	return err == nil
+}
+
 // find looks for the wanted uplinks. One that is missing is there without index.
-func find(cfg parsed, sys fs.FS) ([]model.Uplink, error) {
+func find(cfg parsed, sys fs.FS, m *memory) ([]model.Uplink, error) {
 	route, err := defaultRoute()
+	route = m.device(route, isThere)
 	errs := []error{err}
 	var out []model.Uplink
 	for _, s := range cfg.uplinks {
@@ -32,7 +69,7 @@ func find(cfg parsed, sys fs.FS) ([]model.Uplink, error) {
 			continue // "auto" has found one that has a name already
 		}
 		if u.Device != "" {
-			errs = append(errs, locate(&u, sys))
+			errs = append(errs, locate(&u, sys, m))
 		}
 		for _, d := range model.Directions {
 			u.Reserve[d] = cfg.reserve.of(u.Rates[d])
@@ -51,7 +88,7 @@ func rank(u model.Uplink, route int) int {
 	return 1
 }
 
-func locate(u *model.Uplink, sys fs.FS) error {
+func locate(u *model.Uplink, sys fs.FS, m *memory) error {
 	link, err := netlink.LinkByName(u.Device)
 	if err != nil {
 		if errors.As(err, new(netlink.LinkNotFoundError)) {
@@ -61,7 +98,7 @@ func locate(u *model.Uplink, sys fs.FS) error {
 	}
 	u.Index = link.Attrs().Index
 	if u.Rates == ([2]bitrate.Rate{}) {
-		speed := portSpeed(sys, link.Attrs().Name)
+		speed := m.speed(u.Index, portSpeed(sys, link.Attrs().Name), link.Attrs().RawFlags&unix.IFF_LOWER_UP != 0)
 		u.Rates = [2]bitrate.Rate{speed, speed}
 	}
 	return nil

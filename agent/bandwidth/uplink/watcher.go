@@ -23,6 +23,7 @@ type Watcher struct {
 
 	mu      sync.Mutex
 	known   bool
+	memory  memory
 	uplinks []model.Uplink
 	trouble error
 	listen  []chan struct{}
@@ -123,5 +124,5 @@ func (w *Watcher) refresh() {
 // look fills in what is known now. The lock is held.
 func (w *Watcher) look() {
 	w.known = true
-	w.uplinks, w.trouble = find(w.cfg, w.sys)
+	w.uplinks, w.trouble = find(w.cfg, w.sys, &w.memory)
 }

@@ -77,8 +77,11 @@ func TestTheUplinkIsThatOfTheDefaultRoute(t *testing.T) {
 		until("renamed", is("wan0", 0))
 		h.Run("ip link del wan0")
 		until("gone", is("eth0", 1000*mbit))
-		h.Run("ip route del default")
-		until("no route", is("", 0))
+		// A cable that is pulled takes the route with it, and nothing changes.
+		h.Run("ip link set eth0 down; ip link set eth0 up; ip link set eth0 down; ip link set eth0 name lan0")
+		until("still the uplink without a route", func(u []model.Uplink, _ error) bool { return u[0].Device == "lan0" })
+		h.Run("ip link del lan0")
+		until("no uplink", is("", 0))
 	})
 }
 
