@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/informers"
@@ -183,9 +184,23 @@ func (n *Network) Run(ctx context.Context, ready func()) error {
 	}
 }
 
-// once compares the host with the plan and mends it. Without a pod range only
-// the host's addresses are looked at.
+// once compares the host with the plan and mends it. Where links came or went
+// while the host was looked at, it looks again: only pods that start and end
+// without a pause make that a trouble.
 func (n *Network) once(ctx context.Context, k *kernel, last known) error {
+	const looks = 5
+	var err error
+	for range looks {
+		if err = n.look(ctx, k, last); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			break
+		}
+	}
+	return err
+}
+
+// look is once, one time. Without a pod range only the host's addresses are
+// looked at.
+func (n *Network) look(ctx context.Context, k *kernel, last known) error {
 	facts, err := observe()
 	if err != nil {
 		return err
