@@ -28,5 +28,6 @@
 //     before old ones go; a crash between the two leaves entries that the next
 //     Update removes.
 //
-// Start reading at [Load], for what is decided at hook.go, pods.go and hosts.go.
+// Start reading at [Load], for what is decided at hook.go, pods.go, services.go and
+// hosts.go. Why it is so: docs/adr/0020-classification.md.
 package classify
