@@ -105,7 +105,8 @@ func laboratory(t testing.TB, a Abilities) (*nethost.Host, *Set, int) {
 			{Pod: 1, Port: model.Port{Protocol: 6, Number: 80}, Target: same(app, appLocal)},
 			{Pod: 0, Port: model.Port{Protocol: 17, Number: 80}, Target: same(hostApp, 0)},
 		},
-		Local: []netip.Prefix{netip.MustParsePrefix("10.42.0.0/16"), netip.MustParsePrefix("192.0.2.1/32")},
+		Local:    []netip.Prefix{netip.MustParsePrefix("10.42.0.0/16"), netip.MustParsePrefix("192.0.2.1/32")},
+		Services: []netip.Prefix{netip.MustParsePrefix("10.43.0.0/16")},
 	})
 	return h, s, link.Index
 }
@@ -214,7 +215,7 @@ func TestRandomPacketsGetAClassThatExists(t *testing.T) {
 // randomPacket is a good one with some wrong bytes and of a wrong length, but
 // with all of an IP header: the kernel runs no programs for less.
 func randomPacket(r *rand.Rand) []byte {
-	ip := [][]byte{ip4(tcp, far, r.IntN(11), 0), ip4(udp, near, 0, uint16(r.Uint32())), ip6(tcp), ip6(byte(r.Uint32()))}[r.IntN(4)]
+	ip := [][]byte{ip4(tcp, far, r.IntN(11), 0), ip4(udp, near, 0, uint16(r.Uint32())), ip6(tcp), ip6(byte(r.Uint32())), ip4(udp, "10.43.0.9", r.IntN(2), 0)}[r.IntN(5)]
 	p := frame([]uint16{eth4, eth6, ethARP, 0x8100}[r.IntN(4)], ip, ports(uint16(r.IntN(100)), uint16(r.IntN(100))))
 	for range r.IntN(4) {
 		p[14+r.IntN(len(p)-14)] = byte(r.Uint32())
