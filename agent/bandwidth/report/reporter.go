@@ -7,12 +7,14 @@ import (
 	"log/slog"
 	"maps"
 	"sync"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kedge-io/kedge/api/edge/v1alpha1"
 	"github.com/kedge-io/kedge/internal/edgeclient"
 	"github.com/kedge-io/kedge/internal/kubeclient"
+	"github.com/kedge-io/kedge/internal/lifecycle"
 )
 
 // Config says who reports and how it reaches the API.
@@ -46,19 +48,28 @@ type Reporter struct {
 	cfg     Config
 	log     *slog.Logger
 	wake    chan struct{} // the report may have changed
+	offer   chan struct{} // the resources should change
 	changed chan struct{} // the resources have changed
 
-	mu        sync.Mutex
-	status    *v1alpha1.NodeBandwidthStatus // guarded by mu; nil for nothing to say yet
-	resources map[string]string             // guarded by mu
+	mu     sync.Mutex
+	status *v1alpha1.NodeBandwidthStatus // guarded by mu; nil for nothing to say yet
+	// wanted is what should be published and resources what is; guarded by mu.
+	wanted, resources map[string]string
 }
+
+// settle is how long changes of the resources are gathered after one: the Node
+// has many watchers, and annotations may change often.
+const settle = time.Second
 
 // New returns a reporter that says nothing yet.
 func New(cfg Config, log *slog.Logger) (*Reporter, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &Reporter{cfg: cfg, log: log, wake: make(chan struct{}, 1), changed: make(chan struct{}, 1)}, nil
+	return &Reporter{
+		cfg: cfg, log: log,
+		wake: make(chan struct{}, 1), offer: make(chan struct{}, 1), changed: make(chan struct{}, 1),
+	}, nil
 }
 
 // Update takes what the node knows now. It never blocks.
@@ -66,14 +77,33 @@ func (r *Reporter) Update(in Input) {
 	s, published := status(in), resources(in)
 	r.mu.Lock()
 	r.status = &s
-	other := published != nil && !maps.Equal(published, r.resources)
-	if other {
-		r.resources = published
+	if published != nil {
+		r.wanted = published
 	}
 	r.mu.Unlock()
 	note(r.wake)
-	if other {
+	note(r.offer)
+}
+
+// publish takes over what should be published, at most once in [settle].
+func (r *Reporter) publish(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.offer:
+		}
+		r.mu.Lock()
+		other := !maps.Equal(r.wanted, r.resources)
+		r.resources = r.wanted
+		r.mu.Unlock()
+		if !other {
+			continue
+		}
 		note(r.changed)
+		if !lifecycle.Pause(ctx, settle) {
+			return
+		}
 	}
 }
 
@@ -88,7 +118,7 @@ func (r *Reporter) Resources() map[string]string {
 // Changed receives something when Resources has changed.
 func (r *Reporter) Changed() <-chan struct{} { return r.changed }
 
-// Run keeps the node's report in the API until ctx ends.
+// Run keeps Resources and the node's report in the API until ctx ends.
 func (r *Reporter) Run(ctx context.Context) error {
 	config, err := kubeclient.FromFile(r.cfg.Kubeconfig, "kedge-bandwidth")
 	if err != nil {
@@ -99,7 +129,14 @@ func (r *Reporter) Run(ctx context.Context) error {
 		return fmt.Errorf("report bandwidth: %w", err)
 	}
 	w := &writer{node: r.cfg.NodeName, log: r.log, api: client.NodeBandwidths(), latest: r.latest}
-	return w.run(ctx, r.wake)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		r.publish(ctx)
+	}()
+	err = w.run(ctx, r.wake)
+	<-done
+	return err
 }
 
 func (r *Reporter) latest() *v1alpha1.NodeBandwidthStatus {

@@ -137,30 +137,67 @@ func TestConditionsKeepTheirTime(t *testing.T) {
 }
 
 func TestResourcesTellOfChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, told := publishing(t)
+		r.Update(Input{Node: node(bitrate.Gbit)})
+		if told() || r.Resources() != nil {
+			t.Error("resources before pods are known")
+		}
+		r.Update(of(bitrate.Gbit))
+		if !told() || r.Resources()[egress] == "" {
+			t.Errorf("resources are %v", r.Resources())
+		}
+		time.Sleep(settle) //nolint:forbidigo // fake time
+		r.Update(of(bitrate.Gbit))
+		// Not known again, after the watch broke: what was said stays.
+		r.Update(Input{Node: node(bitrate.Gbit)})
+		if told() || r.Resources()[egress] == "" {
+			t.Errorf("resources are %v", r.Resources())
+		}
+	})
+}
+
+func TestManyChangesOfResourcesAreGathered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, told := publishing(t)
+		changes := 0
+		for i := range 1000 {
+			r.Update(of(bitrate.Rate(i+1) * bitrate.Mbit))
+			if told() {
+				changes++
+			}
+			time.Sleep(10 * time.Millisecond) //nolint:forbidigo // fake time
+		}
+		time.Sleep(settle) //nolint:forbidigo // fake time
+		want := resources(of(1000 * bitrate.Mbit))
+		if changes > 11 || r.Resources()[egress] != want[egress] {
+			t.Errorf("%d changes, the last is %v, want %v", changes, r.Resources(), want)
+		}
+	})
+}
+
+// publishing returns a reporter that publishes until the test ends, and a look
+// at whether it told of a change.
+func publishing(t *testing.T) (*Reporter, func() bool) {
+	t.Helper()
 	r, err := New(Config{NodeName: "edge", Kubeconfig: "/k"}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	told := func() bool {
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		r.publish(ctx)
+	}()
+	t.Cleanup(func() { cancel(); <-done })
+	return r, func() bool {
+		synctest.Wait()
 		select {
 		case <-r.Changed():
 			return true
 		default:
 			return false
 		}
-	}
-	r.Update(Input{Node: node(bitrate.Gbit)})
-	if told() || r.Resources() != nil {
-		t.Error("resources before pods are known")
-	}
-	r.Update(of(bitrate.Gbit))
-	if !told() || r.Resources()[egress] == "" {
-		t.Errorf("resources are %v", r.Resources())
-	}
-	r.Update(of(bitrate.Gbit))
-	// Not known again, after the watch broke: what was said stays.
-	r.Update(Input{Node: node(bitrate.Gbit)})
-	if told() || r.Resources()[egress] == "" {
-		t.Errorf("resources are %v", r.Resources())
 	}
 }
