@@ -10,10 +10,10 @@ import (
 const keptDelays = 1024
 
 // Delays says how long changes took from when the node saw them until they were
-// in the kernel. The figures but Count are those of the last 1024 changes.
+// in the kernel. Count and Sum are of all, the others of the last 1024.
 type Delays struct {
-	Count               uint64
-	Last, P50, P99, Max time.Duration
+	Count                    uint64
+	Sum, Last, P50, P99, Max time.Duration
 }
 
 // delays measures changes. Its methods may be called from any goroutine.
@@ -22,6 +22,7 @@ type delays struct {
 	waiting time.Time // when the oldest change was seen that is not applied; zero for none
 	ring    []time.Duration
 	count   uint64
+	sum     time.Duration
 }
 
 // seen notes a change.
@@ -61,6 +62,7 @@ func (d *delays) end(since time.Time, applied bool) {
 		d.ring[d.count%keptDelays] = took
 	}
 	d.count++
+	d.sum += took
 }
 
 func (d *delays) figures() Delays {
@@ -72,7 +74,7 @@ func (d *delays) figures() Delays {
 	sorted := slices.Sorted(slices.Values(d.ring))
 	at := func(percent int) time.Duration { return sorted[(len(sorted)-1)*percent/100] }
 	return Delays{
-		Count: d.count, Last: d.ring[(d.count-1)%keptDelays],
+		Count: d.count, Sum: d.sum, Last: d.ring[(d.count-1)%keptDelays],
 		P50: at(50), P99: at(99), Max: sorted[len(sorted)-1],
 	}
 }

@@ -19,7 +19,7 @@ func TestDelayCountsFromTheOldestChangeThatWaits(t *testing.T) {
 		since = d.begin()
 		after(5 * time.Millisecond)
 		d.end(since, true)
-		want := Delays{Count: 1, Last: 20 * time.Millisecond, P50: 20 * time.Millisecond, P99: 20 * time.Millisecond, Max: 20 * time.Millisecond}
+		want := Delays{Count: 1, Sum: 20 * time.Millisecond, Last: 20 * time.Millisecond, P50: 20 * time.Millisecond, P99: 20 * time.Millisecond, Max: 20 * time.Millisecond}
 		if got := d.figures(); got != want {
 			t.Errorf("delays are %+v, want %+v", got, want)
 		}

@@ -38,9 +38,9 @@ func (b *Bandwidth) Snapshot() snapshot.Node {
 			},
 		})
 	}
-	in.Time = time.Now()
+	in.Time, in.Mended = time.Now(), b.drift.times()
 	if d := b.delays.figures(); d.Count > 0 {
-		in.Delays = &snapshot.Delays{Count: int(d.Count), Last: d.Last, P50: d.P50, P99: d.P99, Max: d.Max}
+		in.Delays = &snapshot.Delays{Count: int(d.Count), Sum: d.Sum, Last: d.Last, P50: d.P50, P99: d.P99, Max: d.Max}
 	}
 	return snapshot.Build(in)
 }

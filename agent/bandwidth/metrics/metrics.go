@@ -15,7 +15,7 @@ import (
 type Collector struct {
 	source                       func() (snapshot.Node, error)
 	up, rate, capacity, promised *prometheus.Desc
-	granted                      *prometheus.Desc
+	granted, changes, mended     *prometheus.Desc
 	classes, pods, containers    family
 }
 
@@ -33,6 +33,8 @@ func New(source func() (snapshot.Node, error)) *Collector {
 		capacity:   desc("uplink_capacity", "Bits per second that can be promised to pods.", "uplink", "direction"),
 		promised:   desc("uplink_promised", "Bits per second that are promised to pods.", "uplink", "direction"),
 		granted:    desc("pod_granted", "Bits per second of the pod's guarantee that hold.", "namespace", "pod", "direction"),
+		changes:    desc("change_duration_seconds", "From when the node saw a change of what is wished until it was in the kernel; quantiles of the latest 1024."),
+		mended:     desc("mended_total", "How often something was put right that somebody else had changed."),
 		classes:    newFamily("class", "of the class", "class"),
 		pods:       newFamily("pod", "of the pod", "namespace", "pod"),
 		containers: newFamily("container", "of the container", "namespace", "pod", "container"),
@@ -66,7 +68,7 @@ func (f family) all() []*prometheus.Desc {
 
 // Describe implements prometheus.Collector.
 func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
-	own := []*prometheus.Desc{c.up, c.rate, c.capacity, c.promised, c.granted}
+	own := []*prometheus.Desc{c.up, c.rate, c.capacity, c.promised, c.granted, c.changes, c.mended}
 	for _, list := range [][]*prometheus.Desc{own, c.classes.all(), c.pods.all(), c.containers.all()} {
 		for _, d := range list {
 			ch <- d
@@ -83,6 +85,11 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 		return
 	}
 	s.gauge(c.up, 1)
+	s.send(c.mended, prometheus.CounterValue, float64(n.Mended))
+	if d := n.Delays; d != nil {
+		ch <- prometheus.MustNewConstSummary(c.changes, uint64(d.Count), d.Sum.Seconds(),
+			map[float64]float64{0.5: d.P50.Seconds(), 0.99: d.P99.Seconds(), 1: d.Max.Seconds()})
+	}
 	for _, u := range n.Uplinks {
 		for _, d := range model.Directions {
 			l := u.Directions.At(d)

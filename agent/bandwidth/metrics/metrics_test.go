@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -50,6 +51,28 @@ func sample() snapshot.Node {
 	pod.Containers = []snapshot.Container{log}
 	n.Pods = []snapshot.Pod{pod, pod} // one is being replaced
 	return n
+}
+
+func TestDelaysOfChangesAreASummary(t *testing.T) {
+	r := prometheus.NewPedanticRegistry()
+	r.MustRegister(New(func() (snapshot.Node, error) {
+		return snapshot.Node{Mended: 2, Delays: &snapshot.Delays{Count: 4, Sum: 8 * time.Millisecond, P99: 3 * time.Millisecond}}, nil
+	}))
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() != "kedge_bandwidth_change_duration_seconds" {
+			continue
+		}
+		s := f.GetMetric()[0].GetSummary()
+		if s.GetSampleCount() != 4 || s.GetSampleSum() != 0.008 || s.GetQuantile()[1].GetValue() != 0.003 {
+			t.Errorf("the summary is %v", s)
+		}
+		return
+	}
+	t.Error("there is none")
 }
 
 func TestFiguresOfEachLevelAreExported(t *testing.T) {

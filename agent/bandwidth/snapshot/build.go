@@ -26,6 +26,7 @@ type Input struct {
 	Problems map[string][]policy.Problem
 	Counters []Counter
 	Delays   *Delays
+	Mended   uint64
 }
 
 // Counter is what the kernel counted for one class by itself.
@@ -39,7 +40,7 @@ type Counter struct {
 
 // Build puts together what is known of a node. It changes nothing of in.
 func Build(in Input) Node {
-	n := Node{Node: in.Node, Time: in.Time, Attribution: in.Attribution, Trouble: in.Trouble, Delays: in.Delays, Uplinks: []Uplink{}, Pods: []Pod{}}
+	n := Node{Node: in.Node, Time: in.Time, Attribution: in.Attribution, Trouble: in.Trouble, Delays: in.Delays, Mended: in.Mended, Uplinks: []Uplink{}, Pods: []Pod{}}
 	pods := map[string]*Pod{}
 	for _, p := range in.Model.Pods {
 		pods[p.UID] = in.pod(p)

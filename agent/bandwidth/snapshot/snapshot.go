@@ -38,11 +38,15 @@ type Node struct {
 	Pods []Pod `json:"pods"`
 	// Delays are from when the node saw a change until it was in the kernel.
 	Delays *Delays `json:"delays,omitempty"`
+	// Mended is how often something was put right that somebody else had changed.
+	Mended uint64 `json:"mended,omitempty"`
 }
 
-// Delays are in nanoseconds; all but Count are about the latest changes only.
+// Delays are in nanoseconds. Sum is that of all Count; the others are about the
+// latest changes only.
 type Delays struct {
 	Count int           `json:"count"`
+	Sum   time.Duration `json:"sum"`
 	Last  time.Duration `json:"last"`
 	P50   time.Duration `json:"p50"`
 	P99   time.Duration `json:"p99"`
