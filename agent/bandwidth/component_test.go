@@ -71,6 +71,7 @@ type fakeKernel struct {
 	changes  int // what the next Apply says
 	slow     time.Duration
 	counters []shape.Counter
+	differ   []string
 }
 
 func (f *fakeKernel) Apply(_ context.Context, p plan.Plan) (shape.Result, error) {
@@ -85,7 +86,7 @@ func (f *fakeKernel) Apply(_ context.Context, p plan.Plan) (shape.Result, error)
 
 func (f *fakeKernel) Counters() ([]shape.Counter, error) { return f.counters, nil }
 
-func (f *fakeKernel) Differences(plan.Plan) ([]string, error) { return nil, f.err }
+func (f *fakeKernel) Differences(plan.Plan) ([]string, error) { return f.differ, f.err }
 
 func (f *fakeKernel) Attribution() (v1alpha1.Attribution, []string) {
 	return v1alpha1.AttributionCgroup, nil
