@@ -129,8 +129,10 @@ func Queue(ceil bitrate.Rate) uint32 {
 }
 
 // Quantum is how many bytes a class may borrow in its turn below a parent with
-// this ceiling. Leaves of one pod share the turn of a pod: the kernel visits each
-// of them before it goes on to the next pod.
+// this ceiling. The kernel visits each active leaf of a pod before it goes on to
+// the next pod, so containers share the turn of their pod: when all of them
+// borrow, the pod has as much as others, when some are idle, less. What else
+// the pod sends is as a rule little, so its leaf is not counted.
 func Quantum(ceil bitrate.Rate, leaves int) uint32 {
 	turn := min(max(ceil.Bytes(quantumTime), packet), segment)
 	return uint32(max(turn/uint64(max(leaves, 1)), packet))

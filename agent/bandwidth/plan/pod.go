@@ -148,7 +148,7 @@ func (t *tree) group(g group, d model.Direction) uint16 {
 	pod.Minor++
 	t.inner(pod)
 	rates := spread(whole(g.rate), g.kids, d, g.prefix == "")
-	quantum := Quantum(g.turn, len(rates))
+	quantum := Quantum(g.turn, len(g.kids))
 	for i, c := range g.kids {
 		ceil := below(c.Limits[d].Max, g.ceil)
 		t.leaf(Class{Minor: g.minors.kids[i], Parent: pod.Minor, Owner: g.prefix + "container " + g.name + "/" + c.Name, UID: g.uid,
