@@ -383,3 +383,16 @@ func TestAKernelWithoutCgroup2IsNoTroubleOfAPod(t *testing.T) {
 		<-done
 	})
 }
+
+// What runs in a pod can hide its link, but not lose its limits by that.
+func TestAPodThatIsNoLongerFoundKeepsItsPlace(t *testing.T) {
+	b := newBed()
+	b.Observe(t.Context(), pods.Event{Kind: pods.PodStarted, Pod: podOf("1")})
+	delete(b.kernel.places, "/ns/1")
+	if !b.look(t.Context()) || b.reported() == nil {
+		t.Error("a pod that is not found is no trouble")
+	}
+	if all, _ := b.Pods(); len(all) != 1 || all[0].Link != 11 || all[0].NetnsID != 1 {
+		t.Errorf("the pod is %+v", all)
+	}
+}

@@ -127,7 +127,34 @@ func (k *kernel) netnsID(fd int) (int, error) {
 }
 
 // hostEnd returns the index of the link here that is the other end of the pod's.
+// A pod that may administer its own network can rename or replace its end: then
+// the link here that leads to its namespace is taken, so that no limit is lost.
 func (k *kernel) hostEnd(fd, id int) (int, error) {
+	link, err := k.peer(fd, id)
+	if err != nil {
+		if found := k.leadingTo(id); found > 0 {
+			return found, nil
+		}
+	}
+	return link, err
+}
+
+// leadingTo is the oldest end of a veth pair here whose other end is in the
+// namespace with that number; 0 for none. Nobody in there can make one.
+func (k *kernel) leadingTo(id int) int {
+	all, _ := k.h.LinkList() // some are better than none
+	oldest := 0
+	for _, l := range all {
+		a := l.Attrs()
+		if l.Type() == "veth" && a.NetNsID == id && (oldest == 0 || a.Index < oldest) {
+			oldest = a.Index
+		}
+	}
+	return oldest
+}
+
+// peer asks the pod's own end for the other one.
+func (k *kernel) peer(fd, id int) (int, error) {
 	inside, err := netlink.NewHandleAt(netns.NsHandle(fd), unix.NETLINK_ROUTE)
 	if err != nil {
 		return 0, fmt.Errorf("look into its network namespace: %w", err)

@@ -103,6 +103,18 @@ func TestAPodIsFoundByItsNamespaceOrByAProcess(t *testing.T) {
 	}
 }
 
+// What runs in the pod with CAP_NET_ADMIN must not get rid of its limits.
+func TestAPodCannotHideItsLink(t *testing.T) {
+	s := newSite(t)
+	path := s.named()
+	s.pod.Run("ip link set eth0 down; ip link set eth0 name other; ip link set other up")
+	s.wantPlace("renamed", path, 0)
+	s.pod.Run("ip link add eth0 type bridge")
+	s.wantPlace("with a bridge in its place", path, 0)
+	s.pod.Run("ip link del eth0; ip link add eth0 type veth peer name eth9")
+	s.wantPlace("with another pair in its place", path, 0)
+}
+
 func TestAProcessOfTheHostsNetworkHasNoLink(t *testing.T) {
 	s := newSite(t)
 	got, err := s.kernel.locate("", holder(t, s.host))

@@ -118,7 +118,10 @@ func (i *Inventory) seek(ctx context.Context, w seeker) error {
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	w.s.place, w.s.placeErr = where, err
+	if err == nil || w.s.place.link == 0 {
+		w.s.place = where // else a pod that hides its link would be free of its limits
+	}
+	w.s.placeErr = err
 	for _, c := range w.s.containers {
 		if id, ok := found[c.c.ID]; ok {
 			c.cgroup, c.err = id, nil
