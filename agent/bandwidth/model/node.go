@@ -2,6 +2,7 @@ package model
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/kedge-io/kedge/internal/bitrate"
 )
@@ -105,11 +106,14 @@ type Container struct {
 }
 
 // Guarantee is what the pod is to be guaranteed: its own or, where that is more,
-// what its containers are guaranteed together; never more than its ceiling.
+// what its containers are guaranteed together; never more than its ceiling. A
+// container that ends and its successor of the same name count once.
 func (p Pod) Guarantee(d Direction) bitrate.Rate {
 	var sum bitrate.Rate
-	for _, c := range p.Containers {
-		sum += c.Limits[d].Min
+	for i, c := range p.Containers {
+		if !slices.ContainsFunc(p.Containers[:i], func(o Container) bool { return o.Name == c.Name }) {
+			sum += c.Limits[d].Min
+		}
 	}
 	want := max(p.Limits[d].Min, sum)
 	if limit := p.Limits[d].Max; limit > 0 {

@@ -53,13 +53,19 @@ const lastMinor = 0x10000 - step
 // assigner makes the next assignment from the previous one.
 type assigner struct {
 	prev, next Assignment
-	used       map[uint16]bool
+	// used are minors that cannot be given out, given those that have been, and
+	// numbers those of pods: a damaged file must not give two the same.
+	used, given map[uint16]bool
+	numbers     map[uint32]bool
 }
 
 func newAssigner(prev Assignment) *assigner {
-	a := &assigner{prev: prev, used: map[uint16]bool{}, next: Assignment{
+	a := &assigner{prev: prev, used: map[uint16]bool{}, given: map[uint16]bool{}, numbers: map[uint32]bool{}, next: Assignment{
 		Minors: map[string]uint16{}, Pods: map[string]Assigned{}, LastMinor: prev.LastMinor, LastPod: prev.LastPod,
 	}}
+	for _, p := range prev.Pods {
+		a.next.LastPod = max(a.next.LastPod, p.Number)
+	}
 	// Those of pods that are gone are not given out again at once either: their
 	// packets may still be under way.
 	for _, minor := range prev.Minors {
@@ -74,13 +80,13 @@ func (a *assigner) minor(key string) (uint16, bool) {
 		return m, true
 	}
 	m, ok := a.prev.Minors[key]
-	if !ok || m < MinorFirst || m%step != 0 {
+	if !ok || m < MinorFirst || m%step != 0 || a.given[m] {
 		if m, ok = a.free(); !ok {
 			return 0, false
 		}
 		a.next.LastMinor = m
 	}
-	a.used[m] = true
+	a.used[m], a.given[m] = true, true
 	a.next.Minors[key] = m
 	return m, true
 }
@@ -101,9 +107,10 @@ func (a *assigner) free() (uint16, bool) {
 // number counts the pod on from the latest one.
 func (a *assigner) number(p model.Pod) {
 	known, ok := a.prev.Pods[p.UID]
-	if !ok {
+	if !ok || known.Number == 0 || a.numbers[known.Number] {
 		a.next.LastPod++
 		known.Number = a.next.LastPod
 	}
+	a.numbers[known.Number] = true
 	a.next.Pods[p.UID] = known
 }

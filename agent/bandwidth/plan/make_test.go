@@ -215,3 +215,33 @@ func TestAFullTreeRefusesTheRest(t *testing.T) {
 		t.Errorf("%d classes, %d refusals", len(assigned.Minors), len(refusals))
 	}
 }
+
+// While a container ends, its successor may run already.
+func TestTwoContainersOfOneNameShareAClass(t *testing.T) {
+	old := model.Container{Name: "web", ID: "1", Cgroup: 71, Limits: both(60*mbit, 0)}
+	fresh := old
+	fresh.ID, fresh.Cgroup = "2", 72
+	node := model.Node{Uplinks: []model.Uplink{line("eth0", 100*mbit)}, Pods: []model.Pod{pod("a", 3, both(0, 0), fresh, old)}}
+	p, _, refusals := Make(node, Assignment{})
+	if err := p.Validate(); err != nil || len(refusals) > 0 {
+		t.Fatalf("%v, %+v", err, refusals)
+	}
+	u := p.Uplinks[0]
+	if len(u.Containers) != 2 || u.Containers[0].Target != u.Containers[1].Target {
+		t.Errorf("containers are %+v", u.Containers)
+	}
+}
+
+func TestADamagedAssignmentGivesNoTwoTheSame(t *testing.T) {
+	node := model.Node{Uplinks: []model.Uplink{line("eth0", 100*mbit)}, Pods: []model.Pod{pod("a", 3, both(0, mbit)), pod("b", 4, both(0, mbit)), pod("c", 5, both(0, mbit))}}
+	p, next, _ := Make(node, Assignment{
+		Minors: map[string]uint16{"uid-a": 0x40, "uid-b": 0x40, "uid-c": 0x45, "uid-a/local": 0x40},
+		Pods:   map[string]Assigned{"uid-a": {Number: 9}, "uid-b": {Number: 9}, "uid-c": {}},
+	})
+	if err := p.Validate(); err != nil {
+		t.Error(err)
+	}
+	if p, again, _ := Make(node, next); p.Validate() != nil || !again.Equal(next) {
+		t.Errorf("%+v became %+v", next, again)
+	}
+}

@@ -89,10 +89,13 @@ func (m *maker) local(t *tree, p model.Pod, d model.Direction, to *targets) {
 }
 
 // limited are the containers with limits in a direction, or only those with a
-// ceiling.
+// ceiling; one for each name, as one that ends and its successor share a class.
 func limited(all []model.Container, d model.Direction, ceiling bool) []model.Container {
 	var out []model.Container
 	for _, c := range all {
+		if len(out) > 0 && out[len(out)-1].Name == c.Name { // they are sorted
+			continue
+		}
 		if c.Limits[d].Max > 0 || (c.Limits[d].Min > 0 && !ceiling) {
 			out = append(out, c)
 		}
