@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kedge-io/kedge/agent/bandwidth/model"
 	"github.com/kedge-io/kedge/agent/bandwidth/shape"
 	"github.com/kedge-io/kedge/agent/bandwidth/snapshot"
 )
@@ -28,10 +29,10 @@ func TestWhatIsInForceIsShown(t *testing.T) {
 		}
 		w.inv.set(runningPod("web", limited("10M")))
 		after(time.Second)
-		if _, body := w.ask(snapshot.PathPlan); body != w.kernel.plans[len(w.kernel.plans)-1].String() {
+		if _, body := w.ask(snapshot.PathPlan); body != w.kernel.applied()[len(w.kernel.applied())-1].String() {
 			t.Errorf("the plan is\n%s", body)
 		}
-		w.kernel.differ = []string{"- class 6b65:20", "+ class 6b65:30"}
+		w.kernel.set(func(k *fakeKernel) { k.differ = []string{"- class 6b65:20", "+ class 6b65:30"} })
 		if _, body := w.ask(snapshot.PathCheck); body != "- class 6b65:20\n+ class 6b65:30\n" {
 			t.Errorf("what differs is %q", body)
 		}
@@ -43,11 +44,8 @@ func TestStatusHasCountersOfPodsAndDelays(t *testing.T) {
 		w.inv.set(runningPod("web", limited("10M")))
 		w.pods.watcher.Add(podObject("web", limited("20M")))
 		after(time.Second)
-		for _, c := range w.kernel.plans[0].Uplinks[0].Trees[0].Classes {
-			if c.Owner == "pod default/web" {
-				w.kernel.counters = []shape.Counter{{Minor: c.Minor, Bytes: 4711}}
-			}
-		}
+		minor := w.kernel.classOf("pod default/web", model.Egress).Minor
+		w.kernel.set(func(k *fakeKernel) { k.counters = []shape.Counter{{Minor: minor, Bytes: 4711}} })
 		_, body := w.ask(snapshot.PathStatus)
 		var n snapshot.Node
 		if err := json.Unmarshal([]byte(body), &n); err != nil {

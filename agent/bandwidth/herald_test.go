@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -90,13 +91,13 @@ func TestTroubleAndItsEndAreEventsOfTheNode(t *testing.T) {
 
 func TestConditionIsOfferedUntilTheServerTakesIt(t *testing.T) {
 	inHerald(t, func(h *herald, api *fake.Clientset) {
-		away := true
+		var back atomic.Bool
 		api.PrependReactor("get", "nodes", func(ktesting.Action) (bool, runtime.Object, error) {
-			return away, nil, errors.New("connection refused")
+			return !back.Load(), nil, errors.New("connection refused")
 		})
 		h.condition(corev1.ConditionFalse, "KernelLacks", "there is no IFB")
 		after(10 * time.Minute)
-		away = false
+		back.Store(true)
 		after(2 * heraldRetryMax)
 		if n := patches(api); n != 1 {
 			t.Errorf("%d writes after the server came back, want 1", n)

@@ -3,6 +3,8 @@ package bandwidth
 import (
 	"context"
 	"errors"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,13 +12,30 @@ import (
 
 // passes counts the passes of a loop in fake time.
 type passes struct {
-	at    []time.Duration
-	err   error
 	start time.Time
+	mu    sync.Mutex
+	all   []time.Duration
+	err   error
+}
+
+// at is when they were.
+func (p *passes) at() []time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.all)
+}
+
+// fail lets them fail from now on, or not any more.
+func (p *passes) fail(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.err = err
 }
 
 func (p *passes) pass(context.Context) error {
-	p.at = append(p.at, time.Since(p.start))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.all = append(p.all, time.Since(p.start))
 	return p.err
 }
 
@@ -47,8 +66,8 @@ func TestASingleChangeDoesNotWait(t *testing.T) {
 		after(time.Second)
 		notify(wake)
 		synctest.Wait()
-		if len(p.at) != 2 || p.at[1] != time.Second {
-			t.Errorf("passes at %v, want a second one after 1s", p.at)
+		if len(p.at()) != 2 || p.at()[1] != time.Second {
+			t.Errorf("passes at %v, want a second one after 1s", p.at())
 		}
 	})
 }
@@ -61,11 +80,11 @@ func TestChangesInARowAreGathered(t *testing.T) {
 			after(time.Millisecond)
 		}
 		after(gather)
-		if n := len(p.at) - 1; n < 2 || n > 8 {
+		if n := len(p.at()) - 1; n < 2 || n > 8 {
 			t.Errorf("100 changes in 100 ms made %d passes, want about one in %s", n, gather)
 		}
-		for i := 2; i < len(p.at); i++ {
-			if gap := p.at[i] - p.at[i-1]; gap > gather+time.Millisecond {
+		for i := 2; i < len(p.at()); i++ {
+			if gap := p.at()[i] - p.at()[i-1]; gap > gather+time.Millisecond {
 				t.Errorf("a change waited %s", gap)
 			}
 		}
@@ -75,29 +94,29 @@ func TestChangesInARowAreGathered(t *testing.T) {
 func TestTheKernelIsLookedAtWithoutAnyChange(t *testing.T) {
 	inLoop(t, func(p *passes, _ chan struct{}) {
 		after(2*lookAfter + time.Second)
-		if len(p.at) != 3 {
-			t.Errorf("passes at %v, want one every %s", p.at, lookAfter)
+		if len(p.at()) != 3 {
+			t.Errorf("passes at %v, want one every %s", p.at(), lookAfter)
 		}
 	})
 }
 
 func TestAnErrorIsTriedAgainSoonAndThenMoreSeldom(t *testing.T) {
 	inLoop(t, func(p *passes, _ chan struct{}) {
-		p.err = errors.New("no such device")
+		p.fail(errors.New("no such device"))
 		after(lookAfter + 2*retryMin)
-		tries := len(p.at)
+		tries := len(p.at())
 		if tries < 2 {
-			t.Fatalf("passes at %v", p.at)
+			t.Fatalf("passes at %v", p.at())
 		}
 		after(10 * time.Minute)
-		if n := len(p.at); n < 20 || n > 60 {
+		if n := len(p.at()); n < 20 || n > 60 {
 			t.Errorf("%d tries in ten minutes", n)
 		}
-		p.err = nil
+		p.fail(nil)
 		after(2 * lookAfter)
-		before := len(p.at)
+		before := len(p.at())
 		after(2*lookAfter + time.Second)
-		if n := len(p.at) - before; n < 2 || n > 3 {
+		if n := len(p.at()) - before; n < 2 || n > 3 {
 			t.Errorf("%d passes in a minute after the error was over, want 2 or 3", n)
 		}
 	})

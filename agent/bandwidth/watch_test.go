@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -76,13 +77,31 @@ func policyObject(name string, generation int64) *v1alpha1.BandwidthPolicy {
 	return p
 }
 
+// lockedBuffer is a log that is read while it is written.
+type lockedBuffer struct {
+	mu sync.Mutex
+	bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Buffer.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Buffer.String()
+}
+
 // watching is a watch of fakes and what it told.
 type watching struct {
 	*watch
 	pods, policies *fakeAPI
-	late, early    int
+	late, early    atomic.Int32
 	done           chan struct{}
-	log            bytes.Buffer
+	log            lockedBuffer
 }
 
 func startWatch(ctx context.Context, t *testing.T, pods, policies *fakeAPI) *watching {
@@ -91,9 +110,9 @@ func startWatch(ctx context.Context, t *testing.T, pods, policies *fakeAPI) *wat
 	var err error
 	w.watch, err = newWatch(clients{pods: pods.ListerWatcher(), policies: policies.ListerWatcher()}, slog.New(slog.NewTextHandler(&w.log, nil)), func(late bool) {
 		if late {
-			w.late++
+			w.late.Add(1)
 		} else {
-			w.early++
+			w.early.Add(1)
 		}
 	})
 	if err != nil {
@@ -133,7 +152,7 @@ func TestWishesAreThoseOfTheAPI(t *testing.T) {
 		if len(got.Policies) != 1 || got.Policies[0].Name != "all" {
 			t.Errorf("policies are %+v", got.Policies)
 		}
-		if w.late != 0 {
+		if w.late.Load() != 0 {
 			t.Error("what was there before counts as a change")
 		}
 	})
@@ -178,16 +197,16 @@ func TestOnlyChangesOfWishesAreTold(t *testing.T) {
 		status.ResourceVersion, status.Status.Matched = "2", 3
 		w.policies.watcher.Modify(status)
 		synctest.Wait()
-		if w.late != 0 {
-			t.Errorf("%d changes told, want none for statuses", w.late)
+		if w.late.Load() != 0 {
+			t.Errorf("%d changes told, want none for statuses", w.late.Load())
 		}
 		faster := podObject("web", map[string]string{v1alpha1.AnnotationEgress: "20M"})
 		faster.ResourceVersion = "3"
 		w.pods.watcher.Modify(faster)
 		w.policies.watcher.Modify(policyObject("all", 2))
 		synctest.Wait()
-		if w.late != 2 {
-			t.Errorf("%d changes told, want 2", w.late)
+		if w.late.Load() != 2 {
+			t.Errorf("%d changes told, want 2", w.late.Load())
 		}
 	})
 }
