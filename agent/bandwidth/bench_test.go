@@ -265,4 +265,3 @@ func runningPod(name string, annotations map[string]string) inventory.Pod {
 func limited(rate string) map[string]string {
 	return map[string]string{v1alpha1.AnnotationEgress: rate}
 }
-
