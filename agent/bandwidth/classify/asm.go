@@ -31,6 +31,7 @@ const (
 	skbIfindex   = 40
 	skbSocket    = 168
 	sockPriority = 20
+	sockState    = 72
 )
 
 // code is a program in the making.

@@ -71,6 +71,8 @@ func child(words []string) error {
 		return serveUDP(addr, false)
 	case "talk-tcp", "talk-udp":
 		return talk(strings.TrimPrefix(verb, "talk-"), addr, control)
+	case "from-tcp":
+		return talkBy(&net.Dialer{Timeout: within, LocalAddr: &net.TCPAddr{Port: priority}}, "tcp", addr)
 	case "ask-udp":
 		return ask(addr, priority) // which is a port here
 	case "tell-udp":
@@ -135,7 +137,11 @@ func untilTheEnd() error {
 
 // talk has its words sent back, three times.
 func talk(network, addr string, ctl control) error {
-	c, err := (&net.Dialer{Control: ctl, Timeout: within}).Dial(network, addr)
+	return talkBy(&net.Dialer{Control: ctl, Timeout: within}, network, addr)
+}
+
+func talkBy(d *net.Dialer, network, addr string) error {
+	c, err := d.Dial(network, addr)
 	if err != nil {
 		return err
 	}

@@ -100,6 +100,7 @@ func (c *code) hostReceiver(s side, a Abilities) {
 	c.add(asm.LoadMem(asm.R1, asm.R10, stackProto, asm.Word), asm.JEq.Imm(asm.R1, 0, "host"))
 	c.add(asm.Mov.Imm(regTarget, -1)) // BPF_F_CURRENT_NETNS
 	c.receiver("pass", true)
+	c.unlessAnswer()
 	c.walkReceiver(a)
 	c.add(
 		asm.Mov.Reg(regTarget, asm.R0),
@@ -108,6 +109,39 @@ func (c *code) hostReceiver(s side, a Abilities) {
 		asm.FnSkRelease.Call(),
 		asm.Mov.Reg(asm.R0, regTarget),
 	)
+}
+
+// unlessAnswer passes what is found to be for a listener in regSocket but asks
+// for no connection: the answer to a pod that left with the host's address and,
+// of its own choice, a port that a listener of the host has.
+func (c *code) unlessAnswer() {
+	const (
+		listen    = 10 // BPF_TCP_LISTEN
+		flags     = 13 // offset in a TCP header
+		syn, both = 0x02, 0x12
+	)
+	c.add(
+		asm.LoadMem(asm.R1, regSocket, sockState, asm.Word),
+		asm.JNE.Imm(asm.R1, listen, "receives"),
+		asm.Mov.Imm(regTarget, ip6Size),
+		asm.LoadMem(asm.R1, asm.R10, stackFamily, asm.Word),
+		asm.JEq.Imm(asm.R1, 6, "flags"),
+		asm.LoadMem(regTarget, asm.R10, stackHeader, asm.Byte),
+		asm.And.Imm(regTarget, 15),
+		asm.LSh.Imm(regTarget, 2),
+	)
+	c.label("flags")
+	c.add(asm.Add.Imm(regTarget, flags))
+	c.load(regTarget, stackKey, 1, "answer")
+	c.add(
+		asm.LoadMem(asm.R1, asm.R10, stackKey, asm.Byte),
+		asm.And.Imm(asm.R1, both),
+		asm.JEq.Imm(asm.R1, syn, "receives"),
+	)
+	c.label("answer")
+	c.release()
+	c.jump("pass")
+	c.label("receives")
 }
 
 // byKnownCgroup decides by the entry in R0 or falls through. A container that

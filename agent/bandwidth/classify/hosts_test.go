@@ -113,6 +113,22 @@ func TestForwardedPacketsPassAtTheUplink(t *testing.T) {
 	s.want("a pod with the host's address", both(pod1))
 }
 
+// A pod chooses the port that its packets have outside. It must not be able to
+// choose who pays for the answers, least of all control.
+func TestAnswersToAPodAreNotForAListenerOfItsPort(t *testing.T) {
+	inBothWays(t, func(t *testing.T, s *site) {
+		start(t, s.outside, s.none, "serve-tcp", "192.0.2.2:53")
+		start(t, s.Host, s.none, "serve-tcp", ":7000")
+		s.Run("nft 'add table ip t; add chain ip t c { type nat hook postrouting priority 100; }; add rule ip t c ip saddr 10.42.0.0/16 oifname up0 masquerade'")
+		s.forget()
+		run(t, s.one, s.none, "from-tcp", "192.0.2.2:53", "7000")
+		s.want("a pod with a listener's port", both(pod1))
+		s.forget()
+		run(t, s.outside, s.none, "talk-tcp", "192.0.2.1:7000")
+		s.want("who asks for a connection", atUplink(plan.MinorHost))
+	})
+}
+
 func TestDeclaredPortsOfTheHostsNetwork(t *testing.T) {
 	s := newSite(t, Abilities{})
 	start(t, s.Host, s.host, "serve-tcp", ":80", 7)
