@@ -49,6 +49,9 @@ func (l *ledger) note(ceil uint64, set func(*change)) {
 // TCP takes, the other datagrams below all its ceilings.
 func (b *bench) changes() {
 	greedy, calm := traffic.Pod("greedy", b.fast, "app"), traffic.Pod("calm", b.fast, "app")
+	for _, p := range []*corev1.Pod{greedy, calm} {
+		p.Annotations[prefix+"egress-max"], p.Annotations[prefix+"ingress-max"] = "20M", "20M"
+	}
 	pods := b.Create(b.t, greedy, calm)
 	defer b.delete(pods...)
 	l := &ledger{all: map[uint64]*change{}, trees: map[uint64]int{}}

@@ -12,7 +12,7 @@ const tableContainers = "2. two containers, Mbit/s on the line"
 // containers has two of a pod, with 10 and 30 Mbit/s, both greedy, below ceilings of the pod
 // that leave both alone (50), and that do not (25).
 func (b *bench) containers() {
-	const seconds = 5
+	const seconds = 4
 	pod := bed.Pod("pair", b.fast, "slow", "quick")
 	for _, dir := range []string{"egress", "ingress"} {
 		pod.Annotations[prefix+dir+"-max"] = "50M"

@@ -33,17 +33,17 @@ func (b *bench) control() {
 	pods = b.Create(b.t, pods...)
 	defer b.delete(pods...)
 	for range b.o.repeat {
-		directions(func(direction string, in bool) { b.controlRow("alone, "+direction, in, 5) })
+		directions(func(direction string, in bool) { b.controlRow("alone, "+direction, in, 4) })
 		directions(func(direction string, in bool) {
 			lease := b.WatchLease(b.t, b.thin)
-			done := b.greed(pods, in, 14)
+			done := b.greed(pods, in, 12)
 			wait(2 * time.Second)
 			row := "beside 50 greedy pods, " + direction
-			b.controlRow(row, in, 10)
+			b.controlRow(row, in, 8)
 			var sum float64
 			for i, r := range <-done {
 				b.must("greedy "+pods[i].Name, r)
-				sum += r.Mean(2*time.Second, 12*time.Second)
+				sum += r.Mean(2*time.Second, 10*time.Second)
 			}
 			b.add(tableControl, row, "greedy together, payload Mbit/s", sum/mega)
 			gap, err := lease.Stop()

@@ -47,7 +47,7 @@ func (b *bench) echoes(seconds float64, priority int) flow.Job {
 // saturated are the echoes of a pod beside a transfer, once that has used up any burst: the
 // plugin's lasts for seconds.
 func (b *bench) saturated(end bed.End, in bool, streams int) flow.Result {
-	const warm, length = 2, 4
+	const warm, length = 2, 3
 	done := make(chan flow.Result, 1)
 	go func() {
 		done <- end.Run(b.t.Context(), flow.Job{Kind: flow.TCP, To: b.Far(), In: in, Streams: streams, Seconds: warm + length})

@@ -45,6 +45,11 @@ func install(args []string) error {
 		s = tc{}
 	}
 	var r installed
+	if o, ok := s.(*own); ok && !*sweep {
+		if err := o.begin(); err != nil {
+			return err
+		}
+	}
 	steps := []struct {
 		into *timing
 		skip bool

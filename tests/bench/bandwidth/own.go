@@ -21,22 +21,27 @@ type own struct {
 	kernel *shape.Kernel
 	prev   plan.Assignment
 	node   model.Node
+	links  map[string]int // by name, looked up once: that is not part of shaping
 }
 
 func (o *own) begin() error {
 	if o.kernel != nil {
 		return nil
 	}
-	uplink, err := net.InterfaceByName("eth0")
+	links, err := net.Interfaces()
 	if err != nil {
 		return err
+	}
+	o.links = map[string]int{}
+	for _, l := range links {
+		o.links[l.Name] = l.Index
 	}
 	abilities, err := classify.Probe()
 	if err != nil {
 		return err
 	}
 	o.kernel = shape.New(slog.New(slog.DiscardHandler), shape.Programs{Abilities: abilities})
-	o.node = model.Node{Uplinks: []model.Uplink{{Device: uplink.Name, Index: uplink.Index, Rates: [2]bitrate.Rate{40 * bitrate.Gbit, 40 * bitrate.Gbit}}}}
+	o.node = model.Node{Uplinks: []model.Uplink{{Device: "eth0", Index: o.links["eth0"], Rates: [2]bitrate.Rate{40 * bitrate.Gbit, 40 * bitrate.Gbit}}}}
 	return o.apply()
 }
 
@@ -55,11 +60,7 @@ func (o *own) install(n, mbit int) error {
 		return err
 	}
 	return each(n, func(i int) error {
-		pod, err := podOf(i, mbit)
-		if err != nil {
-			return err
-		}
-		o.node.Pods = append(o.node.Pods, pod)
+		o.node.Pods = append(o.node.Pods, o.pod(i, mbit))
 		return o.apply()
 	})
 }
@@ -68,25 +69,17 @@ func (o *own) install(n, mbit int) error {
 func (o *own) all(n, mbit int) error {
 	o.node.Pods = nil
 	for i := range n {
-		pod, err := podOf(i, mbit)
-		if err != nil {
-			return err
-		}
-		o.node.Pods = append(o.node.Pods, pod)
+		o.node.Pods = append(o.node.Pods, o.pod(i, mbit))
 	}
 	return o.apply()
 }
 
-func podOf(i, mbit int) (model.Pod, error) {
-	veth, err := net.InterfaceByName(name(i))
-	if err != nil {
-		return model.Pod{}, err
-	}
+func (o *own) pod(i, mbit int) model.Pod {
 	_, addr := addresses(i)
 	return model.Pod{
-		UID: name(i), Namespace: "default", Name: name(i), Link: veth.Index, NetnsID: -1,
+		UID: name(i), Namespace: "default", Name: name(i), Link: o.links[name(i)], NetnsID: -1,
 		Addr: netip.MustParseAddr(addr), Priority: model.DefaultPriority, Limits: ceilings(mbit),
-	}, nil
+	}
 }
 
 func ceilings(mbit int) model.Limits {

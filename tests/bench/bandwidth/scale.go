@@ -66,7 +66,7 @@ func (b *bench) pours(subject string) {
 		b.role(nil, "install", "-subject", subject, "-plugin", b.o.plugin, "-pods", fmt.Sprint(plainPods), "-rate", "5000", "-keep")
 	}
 	directions(func(direction string, in bool) {
-		args := []string{"pour", "-to", b.Far(), "-pods", fmt.Sprint(plainPods), "-seconds", "4"}
+		args := []string{"pour", "-to", b.Far(), "-pods", fmt.Sprint(plainPods), "-seconds", "3"}
 		if in {
 			args = append(args, "-in")
 		}
