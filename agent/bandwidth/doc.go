@@ -11,7 +11,8 @@
 // do, and what a pod may not have, is said once (events, the node's condition
 // KedgeBandwidth) and keeps no pod from running.
 //
-// It must not touch the kernel itself. All that it leaves there outlives the
-// process, is adopted at the next start, and [RemoveAll] takes it away without
-// running state. Start reading at [Bandwidth.Run], then [compose].
+// It listens to the kernel (linkevents.go) and must not change it: that is for
+// package shape. All that is left there outlives the process, is adopted at the
+// next start, and [RemoveAll] takes it away without running state. Start reading
+// at [Bandwidth.Run], then pass.go and compose.go.
 package bandwidth
