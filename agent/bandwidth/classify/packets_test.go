@@ -141,6 +141,8 @@ func TestOddPacketsAreNeitherMisreadNorLost(t *testing.T) {
 		{"may not be fragmented", frame(eth4, ip4(tcp, far, 0, 0x4000), ports(80, 1)), app, plan.MinorHost, passes},
 		{"ICMP", frame(eth4, ip4(icmp, far, 0, 0), ports(80, 53)), pod1, plan.MinorHost, plan.MinorHost},
 		{"ICMP that stays", frame(eth4, ip4(icmp, near, 0, 0), ports(80, 53)), pod1Local, plan.MinorHost, passes},
+		{"a later fragment to the host", frame(eth4, ip4(udp, "192.0.2.1", 0, more|1), ports(80, 53)), pod1, plan.MinorHost, plan.MinorHost},
+		{"ICMP to the host", frame(eth4, ip4(icmp, "192.0.2.1", 0, 0), ports(80, 53)), pod1Local, plan.MinorHost, plan.MinorHost},
 		{"no ports", frame(eth4, ip4(tcp, far, 0, 0)), pod1, plan.MinorHost, plan.MinorHost},
 		{"half of the ports", frame(eth4, ip4(tcp, far, 0, 0), ports(80, 53)[:3]), pod1, plan.MinorHost, plan.MinorHost},
 		{"only the ports", frame(eth4, ip4(tcp, far, 0, 0), ports(80, 1)[:4]), app, plan.MinorHost, passes},

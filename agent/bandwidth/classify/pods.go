@@ -139,27 +139,6 @@ func (c *code) portNumber(at int16, none string) {
 	c.add(asm.HostTo(asm.BE, asm.R1, asm.Half), asm.LSh.Imm(asm.R2, 16), asm.Or.Reg(asm.R1, asm.R2))
 }
 
-// stays goes to local if the other end is reached without an uplink.
-func (c *code) stays(s side, local string) {
-	uplink := c.unique("uplink")
-	c.add(asm.LoadMem(asm.R1, asm.R10, stackFamily, asm.Word), asm.JNE.Imm(asm.R1, 4, uplink))
-	c.inLocal(s.remoteAddr)
-	c.add(
-		asm.JEq.Imm(asm.R0, 0, uplink),
-		asm.LoadMem(asm.R1, asm.R0, 0, asm.Word),
-		asm.JEq.Imm(asm.R1, ofHost, local),
-		asm.JEq.Imm(asm.R1, ofServices, "service"),
-	)
-	if s.dir == model.Ingress {
-		c.learn(s)
-	}
-	c.jump(local)
-	c.label("service")
-	c.served(s, uplink)
-	c.jump(local)
-	c.label(uplink)
-}
-
 // inLocal leaves in R0 whether an IPv4 address of the tuple is a local one.
 func (c *code) inLocal(at int16) {
 	c.add(

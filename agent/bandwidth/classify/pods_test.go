@@ -6,8 +6,13 @@ import (
 	"net/netip"
 	"testing"
 
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/vishvananda/netlink"
+
 	"github.com/kedge-io/kedge/agent/bandwidth/model"
 	"github.com/kedge-io/kedge/agent/bandwidth/plan"
+	"github.com/kedge-io/kedge/tests/nethost"
 )
 
 func both(class ...uint16) map[string][]uint16 {
@@ -192,4 +197,81 @@ func TestAFlowToAServiceHereIsNoneToAnother(t *testing.T) {
 	s.forget()
 	run(t, s.one, s.app, "ask-udp", "192.0.2.2:81", "40000")
 	s.want("no service", both(app))
+}
+
+// A port of the host may be that of a service with a backend elsewhere, and what
+// a pod sends there leaves over the uplink.
+func TestAPortOfTheHostThatLeadsElsewhereIsTheUplinks(t *testing.T) {
+	s := newSite(t, abilities(t))
+	s.uplink.Services = []netip.Prefix{netip.MustParsePrefix("10.43.0.0/16")}
+	s.uplink.Local = append(s.uplink.Local, netip.MustParsePrefix("10.43.0.1/32"))
+	s.update()
+	s.Run(`ip addr add 10.43.0.1/32 dev lo
+		nft 'add table ip t; add chain ip t c { type nat hook prerouting priority -100; }
+		add rule ip t c ip daddr 192.0.2.1 tcp dport 30080 dnat to 192.0.2.2:80; add rule ip t c ip daddr 192.0.2.1 udp dport 30081 dnat to 192.0.2.2:81
+		add rule ip t c ip daddr 10.43.0.1 tcp dport 8443 dnat to 192.0.2.2:80; add rule ip t c ip daddr 10.43.0.1 tcp dport 443 redirect to :7443'`)
+	start(t, s.outside, s.none, "serve-tcp", "192.0.2.2:80")
+	start(t, s.outside, s.none, "serve-udp", "192.0.2.2:81")
+	start(t, s.Host, s.none, "serve-tcp", ":82")
+	start(t, s.Host, s.none, "serve-udp", "192.0.2.1:83")
+	start(t, s.Host, s.none, "serve-tcp", ":7443")
+	for verb, class := range map[string]uint16{
+		"talk-tcp 192.0.2.1:30080": app, "talk-udp 192.0.2.1:30081": app, "talk-tcp 10.43.0.1:8443": app,
+		"talk-tcp 192.0.2.1:82": appLocal, "talk-udp 192.0.2.1:83": appLocal, "talk-tcp 10.43.0.1:443": appLocal,
+	} {
+		s.forget()
+		run(t, s.one, s.app, verb)
+		s.want(verb, both(class))
+	}
+}
+
+// One port of a pod, used with two ports of a service, does not make the second
+// local, and neither do tags of the pod's own.
+func TestAPodCannotMakeAServiceElsewhereLocal(t *testing.T) {
+	s := newSite(t, abilities(t))
+	s.uplink.Services = []netip.Prefix{netip.MustParsePrefix("10.43.0.0/16")}
+	s.update()
+	s.Run(`nft 'add table ip t; add chain ip t c { type nat hook prerouting priority -100; }
+		add rule ip t c ip daddr 10.43.0.5 udp dport 81 dnat to 10.42.2.2; add rule ip t c ip daddr 10.43.0.5 udp dport 82 dnat to 192.0.2.2:81'`)
+	start(t, s.two, s.none, "serve-udp", ":81")
+	start(t, s.outside, s.none, "serve-udp", "192.0.2.2:81")
+	for range 2 {
+		run(t, s.one, s.app, "ask-udp", "10.43.0.5:81", "40000")
+		s.forget()
+		run(t, s.one, s.app, "ask-udp", "10.43.0.5:82", "40000")
+		s.want("the other port", both(app))
+	}
+	forge(t, s.one, "eth0")
+	run(t, s.one, s.app, "ask-udp", "10.43.0.5:82", "40001")
+	run(t, s.one, s.app, "ask-udp", "10.42.2.2:81", "40001")
+	s.forget()
+	run(t, s.one, s.app, "ask-udp", "10.43.0.5:82", "40001")
+	s.want("with a forged tag", both(app))
+}
+
+// forge gives our tag to all that leaves over a link.
+func forge(t *testing.T, h *nethost.Host, link string) {
+	t.Helper()
+	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.SchedCLS, License: license, Instructions: asm.Instructions{
+		asm.Mov.Imm(asm.R2, tag), asm.StoreMem(asm.R1, skbTagged, asm.R2, asm.Word), asm.Mov.Imm(asm.R0, -1), asm.Return(),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Close() })
+	h.Do(func() {
+		l, err := netlink.LinkByName(link)
+		if err == nil {
+			err = netlink.QdiscAdd(&netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{LinkIndex: l.Attrs().Index, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT}})
+		}
+		if err == nil {
+			err = netlink.FilterAdd(&netlink.BpfFilter{
+				FilterAttrs: netlink.FilterAttrs{LinkIndex: l.Attrs().Index, Parent: netlink.HANDLE_MIN_EGRESS, Handle: 1, Protocol: 3, Priority: 1},
+				Fd:          p.FD(), Name: "forge", DirectAction: true,
+			})
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	})
 }

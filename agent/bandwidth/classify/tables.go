@@ -118,11 +118,12 @@ type prefix struct {
 }
 
 // Values of the table of local prefixes. Behind the address of a service may be
-// a pod here or elsewhere.
+// a pod here or elsewhere; own services are those that the host answers itself.
 const (
 	ofPods = 1 + iota
 	ofHost
 	ofServices
+	ofOwnServices
 )
 
 // flagNoPrealloc is BPF_F_NO_PREALLOC: an edge node has few pods, and a trie
@@ -147,7 +148,7 @@ func mapSpecs() map[string]*ebpf.MapSpec {
 		mapPorts:    hash(mapPorts, 8, 8, MaxPorts),
 		mapReserve:  hash(mapReserve, 4, 4, MaxReserve),
 		mapLocal:    local,
-		mapFlows:    {Name: mapFlows, Type: ebpf.LRUHash, KeySize: 8, ValueSize: 16, MaxEntries: maxFlows},
+		mapFlows:    {Name: mapFlows, Type: ebpf.LRUHash, KeySize: 8, ValueSize: flowSize, MaxEntries: maxFlows},
 		// Part of each socket, and gone with it: the cgroup that it sent from.
 		mapSockets: {
 			Name: mapSockets, Type: ebpf.SkStorage, KeySize: 4, ValueSize: 8, Flags: flagNoPrealloc | flagClone,

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -49,7 +50,7 @@ func tablesOf(u plan.Uplink) (tables, error) {
 	t.addReserve(u.Reserve)
 	for _, p := range u.Local {
 		if p = p.Masked(); p.Addr().Is4() {
-			t.local[prefix{Bits: uint32(p.Bits()), Addr: p.Addr().As4()}] = whose(p)
+			t.local[prefix{Bits: uint32(p.Bits()), Addr: p.Addr().As4()}] = whose(p, u.Services)
 		}
 	}
 	for _, p := range u.Services {
@@ -63,11 +64,14 @@ func tablesOf(u plan.Uplink) (tables, error) {
 
 // whose says who has a local prefix. A single address is the host's own: what
 // comes to it over an uplink may be for a process of the host.
-func whose(p netip.Prefix) uint32 {
-	if p.IsSingleIP() {
-		return ofHost
+func whose(p netip.Prefix, services []netip.Prefix) uint32 {
+	switch {
+	case !p.IsSingleIP():
+		return ofPods
+	case slices.ContainsFunc(services, func(s netip.Prefix) bool { return s.Contains(p.Addr()) }):
+		return ofOwnServices
 	}
-	return ofPods
+	return ofHost
 }
 
 // addContainers returns by the numbers of pods which flags of linkValue hold.
