@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"encoding/xml"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -65,7 +66,7 @@ func TestClassMessagesAreRead(t *testing.T) {
 	msg := make([]byte, 20)
 	binary.NativeEndian.PutUint32(msg[4:], 7)           // device
 	binary.NativeEndian.PutUint32(msg[8:], 0x6b65_0020) // handle
-	data := append(msg, attr(2, attr(1, parms))...)
+	data := slices.Concat(msg, attr(2, attr(1, parms)))
 	got, ok := parseClass(unix.RTM_NEWTCLASS, data)
 	if !ok || got.Device != 7 || got.Minor != 0x20 || got.Ceil != 10_000_000 {
 		t.Errorf("%t %+v", ok, got)

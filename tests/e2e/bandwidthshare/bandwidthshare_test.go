@@ -154,7 +154,12 @@ func (s *scene) beside(t *testing.T, pods []*corev1.Pod, in bool) {
 	r := bed.Together(t, tasks...)
 	gap, err := lease.Stop()
 	cluster.Must(t, err)
-	s.kept(t, r, 3*time.Second, crowdTime, 0.85)
+	share := 0.85
+	if in {
+		// What thirty senders send again has crossed the line before it is dropped here.
+		share = 0.6
+	}
+	s.kept(t, r, 3*time.Second, crowdTime, share)
 	echo := r[len(s.pods)]
 	t.Logf("echoes of the control class: %+v, lost %d of %d; lease: %s", echo.Delays, echo.Lost(), echo.Sent, gap)
 	if echo.Error != "" || echo.Lost() > echo.Sent/100 {

@@ -67,7 +67,7 @@ func (s *Server) accept() {
 			continue
 		}
 		s.wg.Go(func() {
-			defer conn.Close()
+			defer func() { _ = conn.Close() }()
 			if s.keep(conn) {
 				s.serveTCP(conn)
 			}

@@ -65,7 +65,7 @@ func (j Job) stream(ctx context.Context, origin time.Time) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	if j.In {
 		return receive(conn, conn, origin, req.Length)

@@ -27,7 +27,7 @@ func (j Job) udp(ctx context.Context, origin time.Time) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	defer control.Close()
+	defer func() { _ = control.Close() }()
 	packets, err := j.dial(ctx, "udp4")
 	if err != nil {
 		return Result{}, err
