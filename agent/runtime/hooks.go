@@ -110,7 +110,7 @@ func (h *Hooks) stayConnected(ctx context.Context) {
 		}
 		h.report(fmt.Errorf("hooks of containerd at %s: %w", h.cfg.nriSocket(), err))
 		delay = min(delay, limit)
-		if !rest(ctx, delay/2+rand.N(delay/2+1)) {
+		if !lifecycle.Pause(ctx, delay/2+rand.N(delay/2+1)) {
 			return
 		}
 		delay *= 2
@@ -153,16 +153,4 @@ func (h *Hooks) synchronize(ctx context.Context, sandboxes []pods.Sandbox, conta
 	h.report(nil)
 	h.log.Info("connected to the hooks of containerd", "pods", len(sandboxes), "containers", len(containers))
 	h.once.Do(func() { close(h.synced) })
-}
-
-// rest returns false when ctx ended, true after d.
-func rest(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/containerd/typeurl/v2"
 
 	"github.com/kedge-io/kedge/agent/runtime/pods"
+	"github.com/kedge-io/kedge/internal/lifecycle"
 )
 
 // followProcesses keeps a subscription to containerd's events of processes that
@@ -19,7 +20,7 @@ func (h *Hooks) followProcesses(ctx context.Context) {
 		if err := h.subscribeProcesses(ctx); ctx.Err() == nil {
 			h.log.Debug("events of containerd ended, subscribing again", "error", err)
 		}
-		if !rest(ctx, hooksBackoffMax/2+rand.N(hooksBackoffMax/2)) {
+		if !lifecycle.Pause(ctx, hooksBackoffMax/2+rand.N(hooksBackoffMax/2)) {
 			return
 		}
 	}
