@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -67,20 +66,6 @@ func (q *nodeQuestion) text(ctx context.Context, path string) (string, error) {
 		return err
 	})
 	return string(text), err
-}
-
-// checkOutput reports a format that is none.
-func checkOutput(format string) error {
-	if format != "table" && format != "json" {
-		return usageError(fmt.Errorf("output format %q: expected table or json", format))
-	}
-	return nil
-}
-
-func writeJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	return enc.Encode(v)
 }
 
 func newBandwidthShowCommand() *cobra.Command {

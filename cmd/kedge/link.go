@@ -42,8 +42,8 @@ runs on the data directory.`,
 	dataDir := addDataDir(fs)
 	output := addOutput(fs, "table", "output format: table or json")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if *output != "table" && *output != "json" {
-			return usageError(fmt.Errorf("output format %q: expected table or json", *output))
+		if err := checkOutput(*output); err != nil {
+			return err
 		}
 		if _, err := loadOptions(cmd); err != nil {
 			return err
@@ -84,9 +84,7 @@ func fetchLinks(ctx context.Context, dataDir string, args []string) (view.Report
 func writeLinks(w io.Writer, report view.Report, format string, one bool) error {
 	switch {
 	case format == "json":
-		enc := json.NewEncoder(w)
-		enc.SetIndent("", "  ")
-		return enc.Encode(report)
+		return writeJSON(w, report)
 	case one && len(report.Links) > 0:
 		var links strings.Builder
 		for _, l := range report.Links {

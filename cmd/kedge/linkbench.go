@@ -39,8 +39,8 @@ line is metered. It runs on a server, whose daemon holds the links.`,
 	fs.IntVar(&o.Streams, "streams", speed.DefaultStreams, "streams that carry the load at once, at most 64")
 	config.MarkCommandLineOnly(fs, "duration", "streams")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if *output != "table" && *output != "json" {
-			return usageError(fmt.Errorf("output format %q: expected table or json", *output))
+		if err := checkOutput(*output); err != nil {
+			return err
 		}
 		if err := o.Check(); err != nil {
 			return usageError(err)
@@ -53,9 +53,7 @@ line is metered. It runs on a server, whose daemon holds the links.`,
 			return err
 		}
 		if *output == "json" {
-			enc := json.NewEncoder(cmd.OutOrStdout())
-			enc.SetIndent("", "  ")
-			err = enc.Encode(result)
+			err = writeJSON(cmd.OutOrStdout(), result)
 		} else {
 			err = view.WriteBench(cmd.OutOrStdout(), args[0], result)
 		}

@@ -1,6 +1,10 @@
 package main
 
 import (
+	"encoding/json"
+	"fmt"
+	"io"
+
 	"github.com/kedge-io/kedge/internal/config"
 	"github.com/kedge-io/kedge/internal/paths"
 	"github.com/spf13/cobra"
@@ -57,4 +61,18 @@ func addOutput(fs *pflag.FlagSet, value, usage string) *string {
 	output := fs.StringP("output", "o", value, usage)
 	config.MarkCommandLineOnly(fs, "output")
 	return output
+}
+
+// checkOutput reports a format that is none.
+func checkOutput(format string) error {
+	if format != "table" && format != "json" {
+		return usageError(fmt.Errorf("output format %q: expected table or json", format))
+	}
+	return nil
+}
+
+func writeJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -35,8 +34,8 @@ runs on the data directory.`,
 	wait := fs.Duration("wait", 0, "wait up to this long for the daemon to be ready")
 	config.MarkCommandLineOnly(fs, "wait")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if *output != "table" && *output != "json" {
-			return usageError(fmt.Errorf("output format %q: expected table or json", *output))
+		if err := checkOutput(*output); err != nil {
+			return err
 		}
 		if _, err := loadOptions(cmd); err != nil {
 			return err
@@ -58,9 +57,7 @@ runs on the data directory.`,
 
 func writeStatus(w io.Writer, r health.Report, format string) error {
 	if format == "json" {
-		enc := json.NewEncoder(w)
-		enc.SetIndent("", "  ")
-		return enc.Encode(r)
+		return writeJSON(w, r)
 	}
 	return health.WriteTable(w, r, time.Now())
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
@@ -124,8 +123,8 @@ func newTokenListCommand() *cobra.Command {
 	dataDir := addDataDir(cmd.Flags())
 	output := addOutput(cmd.Flags(), "table", "output format: table or json")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if *output != "table" && *output != "json" {
-			return usageError(fmt.Errorf("output format %q: expected table or json", *output))
+		if err := checkOutput(*output); err != nil {
+			return err
 		}
 		admin, err := openAdmin(cmd, dataDir)
 		if err != nil {
@@ -142,9 +141,7 @@ func newTokenListCommand() *cobra.Command {
 
 func writeTokens(w io.Writer, tokens []join.Token, now time.Time, format string) error {
 	if format == "json" {
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		return e.Encode(tokens)
+		return writeJSON(w, tokens)
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	_, _ = fmt.Fprintln(t, "ID\tCREATED\tEXPIRES\tUSES LEFT\tDESCRIPTION")

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -18,16 +17,13 @@ func newVersionCommand() *cobra.Command {
 	}
 	output := addOutput(cmd.Flags(), "table", "output format: table or json")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		switch *output {
-		case "table":
-			return writeVersions(cmd.OutOrStdout(), version.Get())
-		case "json":
-			enc := json.NewEncoder(cmd.OutOrStdout())
-			enc.SetIndent("", "  ")
-			return enc.Encode(version.Get())
-		default:
-			return usageError(fmt.Errorf("output format %q: expected table or json", *output))
+		if err := checkOutput(*output); err != nil {
+			return err
 		}
+		if *output == "json" {
+			return writeJSON(cmd.OutOrStdout(), version.Get())
+		}
+		return writeVersions(cmd.OutOrStdout(), version.Get())
 	}
 	return cmd
 }
