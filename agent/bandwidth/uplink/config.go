@@ -110,9 +110,11 @@ func parseUplink(word string) (spec, error) {
 		return s, fmt.Errorf("%q: %s has no rates", word, None)
 	case device == "" || len(device) >= unix.IFNAMSIZ || strings.ContainsAny(device, "/ \t:") || device == "." || device == "..":
 		return s, fmt.Errorf("%q: %q cannot be the name of a device; expected DEV=EGRESS[/INGRESS] such as eth0=20M/100M, %s or %s", word, device, Auto, None)
+	case device == "lo" || device == "kedge0" || strings.HasPrefix(device, "kedge-"):
+		return s, fmt.Errorf("%q: %s leads to nobody outside; name the device of the default route (ip route show default), or %s", word, device, Auto)
 	}
 	if !rated {
-		return s, nil
+		return s, nameless(word)
 	}
 	out, in, two := strings.Cut(rates, "/")
 	if !two {
@@ -129,6 +131,14 @@ func parseUplink(word string) (spec, error) {
 		s.rates[d] = rate
 	}
 	return s, nil
+}
+
+// nameless tells of a rate where a device is expected: "10M" instead of "auto=10M".
+func nameless(word string) error {
+	if _, err := bitrate.Parse(word); err != nil {
+		return nil
+	}
+	return fmt.Errorf("%q is a rate without a device: expected DEV=%s, or %s=%s for the device of the default route", word, word, Auto, word)
 }
 
 // agree tells of uplinks that cannot be wanted at once.

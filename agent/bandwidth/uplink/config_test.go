@@ -63,6 +63,10 @@ func TestWhatIsWrongIsSaidWithWhatIsRight(t *testing.T) {
 		{Config{Uplinks: []string{"eth0="}}, `--uplink: "eth0=": egress: bandwidth "" is not a quantity`},
 		{Config{Uplinks: []string{"eth0=10M/fast"}}, `ingress: bandwidth "fast" is not a quantity`},
 		{Config{Uplinks: []string{"eth0=10k"}}, "at least 100k"},
+		{Config{Uplinks: []string{"lo=10M"}}, `"lo=10M": lo leads to nobody outside; name the device of the default route`},
+		{Config{Uplinks: []string{"kedge0"}}, "leads to nobody outside"},
+		{Config{Uplinks: []string{"kedge-out0=10M"}}, "leads to nobody outside"},
+		{Config{Uplinks: []string{"10M"}}, `"10M" is a rate without a device: expected DEV=10M, or auto=10M`},
 		{Config{Uplinks: []string{"none=10M"}}, "none has no rates"},
 		{Config{Uplinks: []string{"none", "eth0"}}, "leave it or them out"},
 		{Config{Uplinks: []string{"eth0", "eth0=1M"}}, `"eth0" is given twice`},
@@ -93,6 +97,23 @@ func TestOnlyPortsOfHardwareHaveASpeed(t *testing.T) {
 		if got := portSpeed(sys, device); got != want {
 			t.Errorf("%s: %s, want %s", device, got, want)
 		}
+	}
+}
+
+// The rates that somebody has told are not lost because "auto" finds the same device.
+func TestAutoGivesWayToTheDeviceItself(t *testing.T) {
+	told := spec{device: "eth0", rates: [2]bitrate.Rate{mbit, 2 * mbit}}
+	want := []model.Uplink{{Device: "eth0", Rates: told.rates}}
+	for _, all := range [][]spec{{{}, told}, {told, {}}} {
+		if got := named(all, "eth0"); !slices.EqualFunc(got, want, func(a, b model.Uplink) bool { return a.Device == b.Device && a.Rates == b.Rates }) {
+			t.Errorf("%+v: %+v, want %+v", all, got, want)
+		}
+	}
+	if got := named([]spec{{}, told}, "eth1"); len(got) != 2 || got[0].Device != "eth1" || got[1].Device != "eth0" {
+		t.Errorf("got %+v, want both", got)
+	}
+	if got := named([]spec{{none: true}}, "eth0"); len(got) != 1 || got[0].Device != "" {
+		t.Errorf("got %+v, want none", got)
 	}
 }
 

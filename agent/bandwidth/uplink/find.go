@@ -57,27 +57,47 @@ func find(cfg parsed, sys fs.FS, m *memory) ([]model.Uplink, error) {
 	route, err := defaultRoute()
 	route = m.device(route, isThere)
 	errs := []error{err}
-	var out []model.Uplink
-	for _, s := range cfg.uplinks {
-		u := model.Uplink{Device: s.device, Rates: s.rates}
-		if s.device == "" && !s.none && route > 0 {
-			if link, err := netlink.LinkByIndex(route); err == nil {
-				u.Device = link.Attrs().Name
-			}
-		}
-		if slices.ContainsFunc(out, func(o model.Uplink) bool { return o.Device == u.Device }) {
-			continue // "auto" has found one that has a name already
-		}
+	out := named(cfg.uplinks, nameOf(route))
+	for i := range out {
+		u := &out[i]
 		if u.Device != "" {
-			errs = append(errs, locate(&u, sys, m))
+			errs = append(errs, locate(u, sys, m))
 		}
 		for _, d := range model.Directions {
 			u.Reserve[d] = cfg.reserve.of(u.Rates[d])
 		}
-		out = append(out, u)
 	}
 	slices.SortStableFunc(out, func(a, b model.Uplink) int { return rank(a, route) - rank(b, route) })
 	return out, errors.Join(errs...)
+}
+
+// named gives "auto" the name of the device of the default route, empty while there
+// is none. One that has its own line among all is what that line says.
+func named(all []spec, auto string) []model.Uplink {
+	var out []model.Uplink
+	for _, s := range all {
+		u := model.Uplink{Device: s.device, Rates: s.rates}
+		if s.device == "" && !s.none && auto != "" {
+			if slices.ContainsFunc(all, func(o spec) bool { return o.device == auto }) {
+				continue
+			}
+			u.Device = auto
+		}
+		out = append(out, u)
+	}
+	return out
+}
+
+// nameOf is the name of a device; empty if it is not there.
+func nameOf(index int) string {
+	if index == 0 {
+		return ""
+	}
+	link, err := netlink.LinkByIndex(index)
+	if err != nil {
+		return ""
+	}
+	return link.Attrs().Name
 }
 
 // rank puts the uplink of the default route first.

@@ -1,6 +1,7 @@
 package uplink
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/kedge-io/kedge/agent/bandwidth/cgroup"
 	"github.com/kedge-io/kedge/agent/bandwidth/model"
+	"github.com/kedge-io/kedge/internal/bitrate"
 )
 
 // Watcher knows the uplinks of now. Its methods may be called by several at once.
@@ -111,7 +113,7 @@ func (w *Watcher) refresh() {
 		return
 	}
 	for _, u := range w.uplinks {
-		w.log.Info("uplink", "device", u.Device, "index", u.Index, "egress", u.Rates[model.Egress].Human(), "ingress", u.Rates[model.Ingress].Human())
+		w.log.Info("uplink", "device", cmp.Or(u.Device, None), "index", u.Index, "egress", told(u.Rates[model.Egress]), "ingress", told(u.Rates[model.Ingress]))
 	}
 	for _, c := range w.listen {
 		select {
@@ -119,6 +121,14 @@ func (w *Watcher) refresh() {
 		default:
 		}
 	}
+}
+
+// told is a rate for people.
+func told(r bitrate.Rate) string {
+	if r == 0 {
+		return "not known"
+	}
+	return r.Human()
 }
 
 // look fills in what is known now. The lock is held.
