@@ -16,7 +16,7 @@ type line struct {
 
 // chart is a drawing with lines. What the text of its axes says is in units of the data.
 type chart struct {
-	title, x, unit string
+	title, x string
 	// from and to are the bounds of y in ySteps; in powers of ten with log.
 	from, to float64
 	ySteps   int
@@ -93,7 +93,6 @@ func (c *chart) axes(b *strings.Builder) {
 		text(b, c.atX(x), plotBottom+18, "middle", 12, label)
 	}
 	text(b, (plotLeft+plotRight)/2, plotBottom+38, "middle", 12, c.x)
-	text(b, plotLeft, plotTop-4, "end", 11, c.unit)
 	fmt.Fprintf(b, `<path d="M%d %dV%dH%d" stroke="#333" fill="none"/>`+"\n", plotLeft, plotTop, plotBottom, plotRight)
 }
 

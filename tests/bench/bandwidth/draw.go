@@ -22,8 +22,8 @@ func (r *results) draw(dir string) error {
 	return errors.Join(problems...)
 }
 
-// accuracyChart has a line for each kind of load over the rates: the worst of all columns
-// that are kedge's.
+// accuracyChart has a line over the rates for each kind of load and each column that is
+// kedge's.
 func (r *results) accuracyChart() *chart {
 	rates := []int{1, 10, 100, 500}
 	c := &chart{
@@ -52,8 +52,8 @@ func (r *results) accuracyChart() *chart {
 // startChart is the first seconds at 10 Mbit/s, on a scale of powers of ten.
 func (r *results) startChart() *chart {
 	c := &chart{
-		title: "The first seconds of one TCP stream with a ceiling of 10 Mbit/s", x: "seconds", log: true,
-		from: 1, to: 10_000, ySteps: 4, right: 6, xs: []float64{0, 1, 2, 3, 4, 5, 6}, unit: "Mbit/s",
+		title: "The first seconds of a TCP stream with a ceiling of 10 Mbit/s: Mbit/s", x: "seconds", log: true,
+		from: 1, to: 10_000, ySteps: 4, right: 6, xs: []float64{0, 1, 2, 3, 4, 5, 6},
 	}
 	for _, s := range r.Series {
 		if s.Picture == pictureStart {
@@ -66,7 +66,7 @@ func (r *results) startChart() *chart {
 // shareChart is the three pods with guarantees.
 func (r *results) shareChart() *chart {
 	c := &chart{
-		title: "Three greedy pods on a line of 100 Mbit/s; the second ends after 6 s", x: "seconds", unit: "Mbit/s",
+		title: "Three greedy pods on a line of 100 Mbit/s: Mbit/s; the second ends after 6 s", x: "seconds",
 		from: 0, to: 100, ySteps: 5, right: 12, xs: []float64{0, 2, 4, 6, 8, 10, 12},
 	}
 	for _, s := range r.Series {
