@@ -2,6 +2,7 @@ package plan
 
 import (
 	"flag"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -243,5 +244,24 @@ func TestADamagedAssignmentGivesNoTwoTheSame(t *testing.T) {
 	}
 	if p, again, _ := Make(node, next); p.Validate() != nil || !again.Equal(next) {
 		t.Errorf("%+v became %+v", next, again)
+	}
+}
+
+func TestDeclaredPortsLeaveRoomForOthers(t *testing.T) {
+	var many []model.Port
+	for n := range 3000 {
+		many = append(many, model.Port{Protocol: unix.IPPROTO_TCP, Number: uint16(n + 1)})
+	}
+	node := model.Node{Uplinks: []model.Uplink{line("eth0", 100*mbit)}}
+	for i := range 50 {
+		node.Pods = append(node.Pods, pod(fmt.Sprint("p", i), i+1, both(0, 0), model.Container{Name: "web", Ports: many, Limits: both(0, mbit)}))
+	}
+	p, _, _ := Make(node, Assignment{})
+	if n := len(p.Uplinks[0].Ports); n != allPorts || p.Validate() != nil {
+		t.Errorf("%d ports, %v", n, p.Validate())
+	}
+	node.Pods = node.Pods[:2]
+	if p, _, _ = Make(node, Assignment{}); len(p.Uplinks[0].Ports) != 2*mostPorts {
+		t.Errorf("%d ports", len(p.Uplinks[0].Ports))
 	}
 }

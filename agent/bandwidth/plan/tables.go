@@ -43,6 +43,14 @@ func (t Target) over(pod Target) Target {
 	return t
 }
 
+// Bounds of declared ports, of one container and of all: whoever declares a
+// thousand must not take the table's room from others, nor the time of a plan.
+// What is beyond is the pod's.
+const (
+	mostPorts = 128
+	allPorts  = 4096
+)
+
 // container adds one by its cgroup or, where it has none, by its ports. Of two
 // that name the same the first has it.
 func (u *Uplink) container(pod uint32, c model.Container, target Target) {
@@ -52,7 +60,7 @@ func (u *Uplink) container(pod uint32, c model.Container, target Target) {
 		}
 		return
 	}
-	for _, port := range c.Ports {
+	for _, port := range c.Ports[:min(len(c.Ports), mostPorts, allPorts-len(u.Ports))] {
 		if !slices.ContainsFunc(u.Ports, func(e PortEntry) bool { return e.Pod == pod && e.Port == port }) {
 			u.Ports = append(u.Ports, PortEntry{Pod: pod, Port: port, Target: target})
 		}
