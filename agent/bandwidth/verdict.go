@@ -28,6 +28,17 @@ type verdict struct {
 	reason, message string
 }
 
+// longest in bytes bounds a message: one about each of 200 pods would be in every
+// copy of the Node.
+const longest = 1024
+
+func trouble(reason, message string) verdict {
+	if len(message) > longest {
+		message = strings.ToValidUTF8(message[:longest], "") + " ..."
+	}
+	return verdict{corev1.ConditionFalse, reason, message}
+}
+
 // judge sums up a pass: err is why the kernel is not as planned, lost what is not
 // known of pods that run, uplinkErr what of a person's words about uplinks cannot
 // be followed.
@@ -44,15 +55,15 @@ func judge(uplinks []model.Uplink, err, lost, uplinkErr error) verdict {
 	lacks := (*shape.Missing)(nil)
 	switch {
 	case errors.As(err, &lacks):
-		return verdict{corev1.ConditionFalse, ReasonKernelLacks, "no bandwidth is limited or guaranteed on this node: " + err.Error()}
+		return trouble(ReasonKernelLacks, "no bandwidth is limited or guaranteed on this node: "+err.Error())
 	case err != nil:
-		return verdict{corev1.ConditionFalse, ReasonNotApplied, "the kernel is not as planned, tried again: " + err.Error()}
+		return trouble(ReasonNotApplied, "the kernel is not as planned, tried again: "+err.Error())
 	case lost != nil:
-		return verdict{corev1.ConditionFalse, ReasonPodsUnknown, "not all pods are limited and guaranteed as wished: " + lost.Error()}
+		return trouble(ReasonPodsUnknown, "not all pods are limited and guaranteed as wished: "+lost.Error())
 	case len(missing) > 0:
-		return verdict{corev1.ConditionFalse, ReasonUplinkMissing, fmt.Sprintf("there is no device %s: nothing is guaranteed there until it comes, ceilings of pods hold", strings.Join(missing, ", "))}
+		return trouble(ReasonUplinkMissing, fmt.Sprintf("there is no device %s: nothing is guaranteed there until it comes, ceilings of pods hold", strings.Join(missing, ", ")))
 	case uplinkErr != nil:
-		return verdict{corev1.ConditionFalse, ReasonUplinkInvalid, uplinkErr.Error()}
+		return trouble(ReasonUplinkInvalid, uplinkErr.Error())
 	case len(unknown) == len(uplinks):
 		return verdict{corev1.ConditionTrue, ReasonCeilingsOnly, "ceilings hold; the rate of the uplink is not known, so nothing can be guaranteed: tell it with --uplink DEV=EGRESS/INGRESS"}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -45,5 +46,12 @@ func TestVerdictNamesTheWorstTrouble(t *testing.T) {
 				t.Errorf("its error is %v", v.err())
 			}
 		})
+	}
+}
+
+func TestAVerdictOnManyPodsIsShort(t *testing.T) {
+	v := judge(nil, nil, errors.New(strings.Repeat("pod default/w\u00e9b: no such link\n", 300)), nil)
+	if len(v.message) > longest+10 || !strings.HasSuffix(v.message, " ...") || !utf8.ValidString(v.message) {
+		t.Errorf("%d bytes: %q", len(v.message), v.message)
 	}
 }
