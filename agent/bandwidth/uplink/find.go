@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"path"
 	"slices"
 	"strconv"
@@ -67,7 +68,25 @@ func find(cfg parsed, sys fs.FS, m *memory) ([]model.Uplink, error) {
 			u.Reserve[d] = cfg.reserve.of(u.Rates[d])
 		}
 	}
+	out, err = once(out)
+	errs = append(errs, err)
 	slices.SortStableFunc(out, func(a, b model.Uplink) int { return rank(a, route) - rank(b, route) })
+	return out, errors.Join(errs...)
+}
+
+// once leaves out a device that is there under two names: all that crosses it
+// would go through the second one's trees only.
+func once(all []model.Uplink) ([]model.Uplink, error) {
+	var out []model.Uplink
+	var errs []error
+	for _, u := range all {
+		i := slices.IndexFunc(out, func(o model.Uplink) bool { return u.Index > 0 && o.Index == u.Index })
+		if i < 0 {
+			out = append(out, u)
+			continue
+		}
+		errs = append(errs, fmt.Errorf("uplink %s is the same device as %s: leave one out", u.Device, out[i].Device))
+	}
 	return out, errors.Join(errs...)
 }
 
@@ -115,6 +134,9 @@ func locate(u *model.Uplink, sys fs.FS, m *memory) error {
 			return fmt.Errorf("uplink %s: there is no such device", u.Device)
 		}
 		return fmt.Errorf("uplink %s: %w", u.Device, err)
+	}
+	if link.Type() == "ifb" || link.Attrs().Flags&net.FlagLoopback != 0 {
+		return fmt.Errorf("uplink %s leads to nobody outside: name the device of the default route (ip route show default)", u.Device)
 	}
 	u.Index = link.Attrs().Index
 	if u.Rates == ([2]bitrate.Rate{}) {

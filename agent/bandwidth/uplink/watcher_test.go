@@ -102,3 +102,21 @@ func TestANamedUplinkGoesAndComesBack(t *testing.T) {
 		until("back", func(u []model.Uplink, _ error) bool { return u[1].Index > 0 })
 	})
 }
+
+func TestDevicesThatCannotBeUplinksAreLeftOut(t *testing.T) {
+	cfg := Config{Uplinks: []string{"eth0=20M", "port0=10M", "auto=5M", "queue0=1M", "loop0=1M"}}
+	host(t, cfg, func(h *nethost.Host, w *Watcher, until func(string, func([]model.Uplink, error) bool)) {
+		h.Run("ip link property add dev eth0 altname port0; ip link add queue0 type ifb; ip link property add dev lo altname loop0; ip link set queue0 up")
+		until("other names of one device, and what leads nowhere", func(u []model.Uplink, err error) bool {
+			if err == nil || len(u) != 3 {
+				return false
+			}
+			for _, part := range []string{"uplink port0 is the same device as eth0", "uplink queue0 leads to nobody", "uplink loop0 leads to nobody"} {
+				if !strings.Contains(err.Error(), part) {
+					return false
+				}
+			}
+			return u[0].Rates[0] == 20*mbit && u[1].Index == 0 && u[2].Index == 0
+		})
+	})
+}
