@@ -46,3 +46,14 @@ func TestQuestionsGoToTheNodeThatIsNamed(t *testing.T) {
 		}
 	}
 }
+
+func TestTheServersOwnNodeHasNoLinkToMeasure(t *testing.T) {
+	reached := errors.New("dialled")
+	dial := notItself("server-1", func(context.Context, tunnel.NodeName, tunnel.Target) (net.Conn, error) { return nil, reached })
+	if _, err := dial(t.Context(), "server-1", tunnel.TargetEcho); err == nil || !strings.Contains(err.Error(), "own node: it has no link") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := dial(t.Context(), "edge-1", tunnel.TargetEcho); !errors.Is(err, reached) {
+		t.Errorf("got %v", err)
+	}
+}

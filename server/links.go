@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"time"
 
@@ -83,6 +84,16 @@ func (s *Server) linkReport() view.Report { return view.OfHub(s.hub.Status(), s.
 func (s *Server) LinkHandlers() map[string]http.Handler {
 	return map[string]http.Handler{
 		view.PathStatus: view.StatusHandler(s.linkReport),
-		view.PathBench:  view.BenchHandler(s.hub.DialBench),
+		view.PathBench:  view.BenchHandler(notItself(s.localNode(), s.hub.DialBench)),
+	}
+}
+
+// notItself refuses to measure the link of the server's own node, which has none.
+func notItself(local string, dial view.DialNode) view.DialNode {
+	return func(ctx context.Context, node tunnel.NodeName, target tunnel.Target) (net.Conn, error) {
+		if local != "" && string(node) == local {
+			return nil, fmt.Errorf("%s is this server's own node: it has no link, so its line cannot be measured from here", node)
+		}
+		return dial(ctx, node, target)
 	}
 }

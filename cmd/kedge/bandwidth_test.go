@@ -118,3 +118,13 @@ func TestQuestionsAboutBandwidthNeedADaemon(t *testing.T) {
 		}
 	}
 }
+
+func TestALineIsMeasuredOnAServer(t *testing.T) {
+	dir := daemonWith(t, nil) // an agent's, which measures nothing
+	for _, command := range [][]string{{"bandwidth", "measure", "edge-1"}, {"link", "bench", "edge-1"}} {
+		_, stderr, code := execute(t, append(command, "--data-dir", dir)...)
+		if code != exitFailure || !strings.Contains(stderr, "this is no server: measure the line of edge-1 on the server") {
+			t.Errorf("%q: code %d: %s", command, code, stderr)
+		}
+	}
+}

@@ -91,6 +91,10 @@ It runs on a server, whose daemon holds the links.`,
 			return err
 		}
 		m := view.NewMeasurement(bitrate.Rate(result.In), bitrate.Rate(result.Out))
+		q := nodeQuestion{dataDir: dataDir, node: args[0]}
+		if node, err := q.snapshot(cmd.Context()); err == nil { // a node without bandwidth holds nothing
+			m = m.Under(node)
+		}
 		if *output == "json" {
 			return writeJSON(cmd.OutOrStdout(), m)
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -72,5 +73,9 @@ func measureLink(ctx context.Context, dataDir, node string, o speed.Options) (sp
 	err := health.Ask(ctx, paths.New(dataDir).StatusSocket(), http.MethodPost, view.PathBench+"?"+view.BenchQuery(node, o), func(body io.Reader) error {
 		return json.NewDecoder(body).Decode(&result)
 	})
+	var refused *health.RefusedError
+	if errors.As(err, &refused) && refused.Code == http.StatusNotFound {
+		err = fmt.Errorf("this is no server: measure the line of %s on the server that it is linked to", node)
+	}
 	return result, explainStatus(err, dataDir)
 }

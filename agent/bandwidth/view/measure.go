@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/kedge-io/kedge/agent/bandwidth/snapshot"
 	"github.com/kedge-io/kedge/internal/bitrate"
 )
 
@@ -14,6 +15,9 @@ type Measurement struct {
 	Ingress bitrate.Rate `json:"ingress"`
 	// Option is the option that says so.
 	Option string `json:"option"`
+	// Held is what the node holds its uplink to meanwhile, DEV=EGRESS/INGRESS: the
+	// line may carry more. Empty if it does not.
+	Held string `json:"held,omitempty"`
 }
 
 // overhead in per cent is what headers of Ethernet, IP, TCP and TLS add to the
@@ -24,6 +28,16 @@ const overhead = 5
 func NewMeasurement(egress, ingress bitrate.Rate) Measurement {
 	m := Measurement{Egress: egress, Ingress: ingress}
 	m.Option = "--uplink " + m.uplink()
+	return m
+}
+
+// Under tells of the uplink that the node has told already.
+func (m Measurement) Under(n snapshot.Node) Measurement {
+	for _, u := range n.Uplinks[:min(1, len(n.Uplinks))] {
+		if out, in := u.Directions.Egress.Rate, u.Directions.Ingress.Rate; out > 0 && in > 0 {
+			m.Held = fmt.Sprintf("%s=%s/%s", u.Device, out, in)
+		}
+	}
 	return m
 }
 
@@ -59,5 +73,12 @@ or put this into its /etc/kedge/config.yaml:
   uplink:
     - %s
 `, node, m.Egress.Human(), m.Ingress.Human(), m.Option, m.uplink())
+	if err != nil || m.Held == "" {
+		return err
+	}
+	_, err = fmt.Fprintf(w, `
+But the node holds its uplink to %s, and its pods had their part of it: the
+line may carry more. Measure again with --uplink none before you believe less.
+`, m.Held)
 	return err
 }

@@ -42,7 +42,7 @@ func Find(n snapshot.Node, name string) ([]snapshot.Pod, error) {
 	case pod == "":
 		return nil, errors.New("a pod is NAMESPACE/POD, or POD in the namespace default")
 	}
-	return nil, fmt.Errorf("no pod %s/%s on node %s: see its pods with: kedge bandwidth top", namespace, pod, n.Node)
+	return nil, fmt.Errorf("no pod %s/%s on node %s: see its pods with: kedge bandwidth top; another node answers on a server to --node", namespace, pod, n.Node)
 }
 
 // WritePod prints all that is known of a pod.

@@ -158,3 +158,20 @@ func TestAMeasurementEndsInAnOption(t *testing.T) {
 		t.Errorf("%v: %s", err, out.String())
 	}
 }
+
+func TestAMeasurementTellsWhatHeldIt(t *testing.T) {
+	var n snapshot.Node
+	m := NewMeasurement(bitrate.Mbit, bitrate.Mbit)
+	if got := m.Under(n); got.Held != "" {
+		t.Errorf("a node without uplinks: %+v", got)
+	}
+	n.Uplinks = []snapshot.Uplink{{Device: "eth0"}}
+	if got := m.Under(n); got.Held != "" {
+		t.Errorf("a rate that is not known holds nothing: %+v", got)
+	}
+	n.Uplinks[0].Directions = snapshot.Both[snapshot.Line]{Egress: snapshot.Line{Rate: 20 * bitrate.Mbit}, Ingress: snapshot.Line{Rate: 100 * bitrate.Mbit}}
+	var out strings.Builder
+	if err := WriteMeasurement(&out, "edge-1", m.Under(n)); err != nil || !strings.Contains(out.String(), "holds its uplink to eth0=20M/100M") {
+		t.Errorf("%v: %s", err, out.String())
+	}
+}
