@@ -19,7 +19,6 @@ import (
 	"github.com/kedge-io/kedge/tests/lab"
 	"github.com/kedge-io/kedge/tests/lab/cluster"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 func TestMain(m *testing.M) { os.Exit(lab.Main(m)) }
@@ -49,7 +48,7 @@ func TestHeartbeatsAndEchoesPassBulk(t *testing.T) {
 	cluster.Must(t, c.Lab.Site("site1").Uplink.Slow(rate, queue))
 
 	idle := talk(t, c, echoes, nil)
-	leases := watchLease(t, c, edge.Name())
+	lease := c.WatchLease(t, edge.Name())
 	load := startLoad(t, c, &web, sink.Status.PodIP)
 	load.awaitFull(t)
 	loaded := talk(t, c, 1<<30, after(duration(t)))
@@ -57,7 +56,9 @@ func TestHeartbeatsAndEchoesPassBulk(t *testing.T) {
 	if load.failed != nil {
 		t.Errorf("copies failed: %v", load.failed)
 	}
-	report(t, c, idle, loaded, leases.stop(t), moved)
+	worst, err := lease.Stop()
+	cluster.Must(t, err)
+	report(t, c, idle, loaded, worst, moved)
 	c.WaitNode(t, edge.Name(), corev1.ConditionTrue)
 	if size := os.Getenv("KEDGE_CP"); size != "" {
 		cluster.Must(t, c.Lab.Site("site1").Uplink.Heal())
@@ -250,60 +251,11 @@ func (l *load) stop() string {
 		float64(n-l.from)*8/1e6/took.Seconds(), took.Round(time.Second), l.copied>>20)
 }
 
-// lease follows the renewals of a node's lease.
-type lease struct {
-	done   chan struct{}
-	cancel context.CancelFunc
-	gaps   []time.Duration
-	last   time.Time
-}
-
-func watchLease(t *testing.T, c *cluster.Cluster, node string) *lease {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	l := &lease{done: make(chan struct{}), cancel: cancel}
-	t.Cleanup(func() { cancel(); <-l.done })
-	go func() {
-		defer close(l.done)
-		tick := time.NewTicker(200 * time.Millisecond)
-		defer tick.Stop()
-		var renewed time.Time
-		for {
-			// The server's clock decides, when it saw the renewal and not what the node wrote.
-			o, err := c.Client.CoordinationV1().Leases("kube-node-lease").Get(ctx, node, metav1.GetOptions{})
-			if now := time.Now(); err == nil && o.Spec.RenewTime != nil && o.Spec.RenewTime.After(renewed) {
-				if !l.last.IsZero() {
-					l.gaps = append(l.gaps, now.Sub(l.last))
-				}
-				renewed, l.last = o.Spec.RenewTime.Time, now
-			}
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
-		}
-	}()
-	return l
-}
-
-// stop returns the gaps between renewals, sorted, with that which was not over.
-func (l *lease) stop(t *testing.T) []time.Duration {
-	t.Helper()
-	l.cancel()
-	<-l.done
-	if l.last.IsZero() {
-		t.Fatal("the lease was never seen")
-	}
-	return sorted(append(l.gaps, time.Since(l.last)))
-}
-
-func report(t *testing.T, c *cluster.Cluster, idle, loaded, gaps []time.Duration, moved string) {
+func report(t *testing.T, c *cluster.Cluster, idle, loaded []time.Duration, worst time.Duration, moved string) {
 	t.Helper()
 	if len(idle) == 0 || len(loaded) == 0 {
 		t.Fatalf("%d echoes idle, %d loaded", len(idle), len(loaded))
 	}
-	worst := gaps[len(gaps)-1]
 	if worst > late {
 		t.Errorf("the lease was not renewed for %s", worst)
 	}

@@ -1,4 +1,4 @@
-package bed
+package cluster
 
 import (
 	"context"
@@ -17,8 +17,9 @@ type Lease struct {
 	last   time.Time
 }
 
-// WatchLease begins to follow. The clock of this process decides when a renewal was seen.
-func (b *Bed) WatchLease(t testing.TB, node string) *Lease {
+// WatchLease begins to follow. The clock of this process decides when a renewal was seen,
+// not what the node wrote.
+func (c *Cluster) WatchLease(t testing.TB, node string) *Lease {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	l := &Lease{done: make(chan struct{}), cancel: cancel}
@@ -29,7 +30,7 @@ func (b *Bed) WatchLease(t testing.TB, node string) *Lease {
 		defer tick.Stop()
 		var renewed time.Time
 		for {
-			o, err := b.Client.CoordinationV1().Leases("kube-node-lease").Get(ctx, node, metav1.GetOptions{})
+			o, err := c.Client.CoordinationV1().Leases("kube-node-lease").Get(ctx, node, metav1.GetOptions{})
 			if err == nil && o.Spec.RenewTime != nil && o.Spec.RenewTime.After(renewed) {
 				l.saw(time.Now())
 				renewed = o.Spec.RenewTime.Time
