@@ -6,6 +6,7 @@ import (
 	"github.com/kedge-io/kedge/agent/bandwidth/inventory"
 	"github.com/kedge-io/kedge/agent/bandwidth/model"
 	"github.com/kedge-io/kedge/agent/bandwidth/policy"
+	"github.com/kedge-io/kedge/api/edge/v1alpha1"
 )
 
 // composed is what everybody's words come to.
@@ -29,6 +30,10 @@ type podView struct {
 // pod of which the API says nothing has the words that it was started with.
 func compose(w wishes, pods []inventory.Pod, node model.Node) composed {
 	c := composed{node: node}
+	policies := map[string][]v1alpha1.BandwidthPolicy{} // by namespace: there may be many elsewhere
+	for _, p := range w.Policies {
+		policies[p.Namespace] = append(policies[p.Namespace], p)
+	}
 	for _, p := range pods {
 		wish, inAPI := w.Pods[p.UID]
 		if !inAPI {
@@ -37,7 +42,7 @@ func compose(w wishes, pods []inventory.Pod, node model.Node) composed {
 		wanted, problems := policy.Resolve(policy.Pod{
 			Namespace: p.Namespace, Name: p.Name, UID: p.UID,
 			Labels: wish.Labels, Annotations: wish.Annotations, Containers: wish.Containers,
-		}, w.Policies)
+		}, policies[p.Namespace])
 		c.node.Pods = append(c.node.Pods, modelPod(p, wanted))
 		c.pods = append(c.pods, podView{ref: wish.podRef, inAPI: inAPI && w.fresh, wanted: wanted, problems: problems})
 	}

@@ -118,12 +118,19 @@ func comparePolicies(a, b v1alpha1.BandwidthPolicy) int {
 }
 
 // text is what is kept on disk: only pods of which somebody wishes something,
-// so that a node without wishes writes nothing when pods come and go.
+// and policies of their namespaces, so that a node without wishes writes nothing
+// when pods come and go, and none when somebody changes policies elsewhere.
 func (w wishes) text() ([]byte, error) {
-	kept := wishes{Pods: map[string]podWish{}, Policies: w.Policies}
-	limited := map[string]bool{}
+	kept := wishes{Pods: map[string]podWish{}}
+	here, limited := map[string]bool{}, map[string]bool{}
+	for _, pod := range w.Pods {
+		here[pod.Namespace] = true
+	}
 	for _, p := range w.Policies {
-		limited[p.Namespace] = true
+		if here[p.Namespace] {
+			kept.Policies = append(kept.Policies, p)
+			limited[p.Namespace] = true
+		}
 	}
 	for uid, pod := range w.Pods {
 		if len(pod.Annotations) > 0 || limited[pod.Namespace] {

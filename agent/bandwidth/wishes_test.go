@@ -45,6 +45,18 @@ func TestPodsWithoutWishesAreNotWritten(t *testing.T) {
 	}
 }
 
+// Anybody may write policies into a namespace of theirs, as many as they like.
+func TestPoliciesOfOtherNodesPodsAreNotWritten(t *testing.T) {
+	w := wishes{Pods: map[string]podWish{"uid-web": {podRef: podRef{Namespace: "default", Name: "web"}}}}
+	before, _ := w.text()
+	other := policyObject("other", 1)
+	other.Namespace = "elsewhere"
+	w.Policies = []v1alpha1.BandwidthPolicy{*other}
+	if after, err := w.text(); err != nil || string(after) != string(before) {
+		t.Errorf("kept is %s, %v", after, err)
+	}
+}
+
 func TestADamagedStateFileNamesItself(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "bandwidth.json")
 	if err := os.WriteFile(file, []byte(`{"pods":{`), 0o600); err != nil {
