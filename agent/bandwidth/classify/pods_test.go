@@ -131,6 +131,18 @@ func TestPortsStandInWhereNobodyTellsCgroups(t *testing.T) {
 	s.want("a port of another pod and protocol", both(pod1))
 }
 
+// Whoever gets into the folder of another pod's container stays in its own class.
+func TestAContainerCountsAtItsOwnPodOnly(t *testing.T) {
+	inBothWays(t, func(t *testing.T, s *site) {
+		start(t, s.outside, s.none, "serve-tcp", "192.0.2.2:80")
+		s.uplink.Containers = append(s.uplink.Containers, plan.ContainerEntry{Cgroup: 1 << 40, Pod: 2, Target: same(aux, 0)})
+		s.update() // else nobody looks for containers of the second pod
+		s.forget()
+		run(t, s.two, s.app, "talk-tcp", "192.0.2.2:80")
+		s.want("a container of another pod", map[string][]uint16{"pod2 pod egress": {pod2}, "pod2 pod ingress": {pod2}})
+	})
+}
+
 func TestAPodThatIsNotShapedPasses(t *testing.T) {
 	s := newSite(t, abilities(t))
 	start(t, s.outside, s.none, "serve-tcp", "192.0.2.2:80")
