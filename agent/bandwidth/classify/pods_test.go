@@ -247,8 +247,11 @@ func TestAPodCannotMakeAServiceElsewhereLocal(t *testing.T) {
 		add rule ip t c ip daddr 10.43.0.5 udp dport 81 dnat to 10.42.2.2; add rule ip t c ip daddr 10.43.0.5 udp dport 82 dnat to 192.0.2.2:81'`)
 	start(t, s.two, s.none, "serve-udp", ":81")
 	start(t, s.outside, s.none, "serve-udp", "192.0.2.2:81")
+	run(t, s.one, s.app, "ask-udp", "10.43.0.5:81", "40000")
 	for range 2 {
+		s.forget()
 		run(t, s.one, s.app, "ask-udp", "10.43.0.5:81", "40000")
+		s.want("the port that leads to a pod here, which no other takes away", map[string][]uint16{"pod1 pod egress": {appLocal}, "pod1 pod ingress": {appLocal}})
 		s.forget()
 		run(t, s.one, s.app, "ask-udp", "10.43.0.5:82", "40000")
 		s.want("the other port", both(app))
