@@ -12,6 +12,7 @@ import (
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:scope=Cluster,shortName=nbw,categories=kedge
 // +kubebuilder:printcolumn:name="Uplink",type=string,JSONPath=`.status.uplinks[0].device`
+// +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.uplinks[0].state`
 // +kubebuilder:printcolumn:name="Egress",type=string,JSONPath=`.status.uplinks[0].egress`
 // +kubebuilder:printcolumn:name="Ingress",type=string,JSONPath=`.status.uplinks[0].ingress`
 // +kubebuilder:printcolumn:name="Promised-Egress",type=string,JSONPath=`.status.promised.egress`

@@ -18,6 +18,8 @@ import (
 // +kubebuilder:printcolumn:name="Matched",type=integer,JSONPath=`.status.matched`
 // +kubebuilder:printcolumn:name="Applied",type=integer,JSONPath=`.status.applied`
 // +kubebuilder:printcolumn:name="Refused",type=integer,JSONPath=`.status.refused`
+// +kubebuilder:printcolumn:name="Accepted",type=string,JSONPath=`.status.conditions[?(@.type=="Accepted")].status`
+// +kubebuilder:printcolumn:name="Conflicted",type=string,JSONPath=`.status.conditions[?(@.type=="Conflicted")].status`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type BandwidthPolicy struct {
 	metav1.TypeMeta   `json:",inline"`
@@ -68,14 +70,15 @@ type BandwidthPolicySpec struct {
 // +kubebuilder:validation:XValidation:rule="has(self.min) || has(self.max)",message="neither guarantee nor ceiling: give it min, max or both"
 // +kubebuilder:validation:XValidation:rule="!has(self.min) || !has(self.max) || !isQuantity(string(self.min)) || !isQuantity(string(self.max)) || !quantity(string(self.min)).isGreaterThan(quantity(string(self.max)))",messageExpression="'min ' + string(self.min) + ' is more than max ' + string(self.max) + ': lower the guarantee or raise the ceiling'"
 type BandwidthLimit struct {
-	// Min is guaranteed, whatever other pods do.
+	// Min is guaranteed, whatever other pods do: bits per second, 10M is 10 Mbit/s.
 	// +optional
 	// +kubebuilder:validation:Schemaless
 	// +kubebuilder:validation:XIntOrString
 	// +kubebuilder:validation:MaxLength=32
 	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self)) && !quantity(string(self)).isLessThan(quantity('1k')) && !quantity(string(self)).isGreaterThan(quantity('1P'))",message="this is no bandwidth: write bits per second from 1k to 1P, for instance 10M for 10 Mbit/s"
 	Min *resource.Quantity `json:"min,omitempty"`
-	// Max is never exceeded, even if nobody else uses the line.
+	// Max is never exceeded, even if nobody else uses the line: bits per second,
+	// 10M is 10 Mbit/s.
 	// +optional
 	// +kubebuilder:validation:Schemaless
 	// +kubebuilder:validation:XIntOrString

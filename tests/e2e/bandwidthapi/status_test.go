@@ -133,7 +133,7 @@ func status(t *testing.T, a *api) {
 		t.Errorf("refusals are %+v", p.Status.Refusals)
 	}
 	columns := strings.Fields(strings.Join(strings.SplitN(a.Kubectl(t, "get", "bandwidthpolicies"), "\n", 3)[:2], " "))
-	if got := strings.Join(columns[:9], " "); got != "NAME MATCHED APPLIED REFUSED AGE video 5 4 1" {
+	if got := strings.Join(columns[:13], " "); got != "NAME MATCHED APPLIED REFUSED ACCEPTED CONFLICTED AGE video 5 4 1 True False" {
 		t.Errorf("columns are %q", got)
 	}
 
