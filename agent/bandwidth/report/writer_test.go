@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,6 +19,7 @@ import (
 
 // store is an API with one object.
 type store struct {
+	mu      sync.Mutex
 	object  *v1alpha1.NodeBandwidth
 	fault   error
 	asked   int
@@ -25,6 +27,8 @@ type store struct {
 }
 
 func (s *store) Get(context.Context, string, metav1.GetOptions) (*v1alpha1.NodeBandwidth, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.asked++
 	if s.object == nil {
 		return nil, apierrors.NewNotFound(schema.GroupResource{}, "edge")
@@ -33,6 +37,12 @@ func (s *store) Get(context.Context, string, metav1.GetOptions) (*v1alpha1.NodeB
 }
 
 func (s *store) Create(_ context.Context, r *v1alpha1.NodeBandwidth, _ metav1.CreateOptions) (*v1alpha1.NodeBandwidth, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.write(r)
+}
+
+func (s *store) write(r *v1alpha1.NodeBandwidth) (*v1alpha1.NodeBandwidth, error) {
 	if s.fault != nil {
 		s.asked++
 		return nil, s.fault
@@ -42,11 +52,31 @@ func (s *store) Create(_ context.Context, r *v1alpha1.NodeBandwidth, _ metav1.Cr
 	return r, nil
 }
 
-func (s *store) Update(ctx context.Context, r *v1alpha1.NodeBandwidth, _ metav1.UpdateOptions) (*v1alpha1.NodeBandwidth, error) {
+func (s *store) Update(_ context.Context, r *v1alpha1.NodeBandwidth, _ metav1.UpdateOptions) (*v1alpha1.NodeBandwidth, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.object == nil {
 		return nil, apierrors.NewNotFound(schema.GroupResource{}, "edge")
 	}
-	return s.Create(ctx, r, metav1.CreateOptions{})
+	return s.write(r)
+}
+
+// change changes the API while the writer uses it.
+func (s *store) change(change func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change()
+}
+
+// seen tells the egress of the object, "" without one, and how often the API was
+// asked and written to.
+func (s *store) seen() (egress string, asked, written int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.object != nil {
+		egress = s.object.Status.Uplinks[0].Egress.String()
+	}
+	return egress, s.asked, len(s.written)
 }
 
 // bench runs a reporter's writer against a store until the test ends.
@@ -79,16 +109,16 @@ func TestReportIsWrittenOnChangeOnlyAndGathered(t *testing.T) {
 			r.Update(of(100 * bitrate.Mbit))
 			time.Sleep(10 * time.Millisecond) //nolint:forbidigo // fake time
 		}
-		if len(s.written) != 1 {
-			t.Fatalf("one report was written %d times", len(s.written))
+		if _, _, written := s.seen(); written != 1 {
+			t.Fatalf("one report was written %d times", written)
 		}
 		for i := range 100 {
 			r.Update(of(bitrate.Rate(i+1) * bitrate.Mbit))
 			time.Sleep(100 * time.Millisecond) //nolint:forbidigo // fake time
 		}
 		time.Sleep(gather) //nolint:forbidigo // fake time
-		if got := s.object.Status.Uplinks[0].Egress.String(); got != "100M" || len(s.written) > 5 {
-			t.Errorf("the last report has %s after %d writes", got, len(s.written))
+		if egress, _, written := s.seen(); egress != "100M" || written > 5 {
+			t.Errorf("the last report has %s after %d writes", egress, written)
 		}
 	})
 }
@@ -99,14 +129,14 @@ func TestUnreachableAPIGetsTheNewestReportLater(t *testing.T) {
 		r := bench(t, s)
 		r.Update(of(1 * bitrate.Mbit))
 		time.Sleep(time.Hour) //nolint:forbidigo // fake time
-		if s.asked > 200 {
-			t.Errorf("asked %d times in an hour", s.asked)
+		if _, asked, _ := s.seen(); asked > 200 {
+			t.Errorf("asked %d times in an hour", asked)
 		}
 		r.Update(of(2 * bitrate.Mbit))
-		s.fault = nil
+		s.change(func() { s.fault = nil })
 		time.Sleep(2 * retryMax) //nolint:forbidigo // fake time
-		if s.object == nil || s.object.Status.Uplinks[0].Egress.String() != "2M" || len(s.written) != 1 {
-			t.Errorf("%+v after %d writes", s.object, len(s.written))
+		if egress, _, written := s.seen(); egress != "2M" || written != 1 {
+			t.Errorf("the report has %q after %d writes", egress, written)
 		}
 	})
 }
@@ -117,10 +147,10 @@ func TestDeletedReportComesBack(t *testing.T) {
 		r := bench(t, s)
 		r.Update(of(1 * bitrate.Mbit))
 		time.Sleep(time.Minute) //nolint:forbidigo // fake time
-		s.object = nil
+		s.change(func() { s.object = nil })
 		time.Sleep(2 * look) //nolint:forbidigo // fake time
-		if s.object == nil || len(s.written) != 2 {
-			t.Errorf("%+v after %d writes", s.object, len(s.written))
+		if egress, _, written := s.seen(); egress == "" || written != 2 {
+			t.Errorf("the report has %q after %d writes", egress, written)
 		}
 	})
 }
