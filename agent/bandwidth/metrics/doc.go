@@ -8,6 +8,8 @@
 //	kedge_bandwidth_class_FIGURE             root, control and host
 //	kedge_bandwidth_pod_FIGURE               a pod with all of its containers
 //	kedge_bandwidth_container_FIGURE         a container that has limits
+//	kedge_bandwidth_change_duration_seconds  from a change of what is wished to the kernel
+//	kedge_bandwidth_mended_total             what others had changed and was put right
 //
 // FIGURE is bytes_total, packets_total, drops_total, overlimits_total,
 // backlog_bytes, min and max. Each has the labels uplink, direction (egress or
