@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cilium/ebpf"
 	"github.com/kedge-io/kedge/internal/testx"
 	"github.com/kedge-io/kedge/tests/lab"
 	"github.com/kedge-io/kedge/tests/lab/cluster"
@@ -37,18 +38,19 @@ type scene struct {
 	pods []*corev1.Pod
 	// steady is what the kernel has with these pods.
 	steady []string
+	// seen are the programs and maps that were in use at some time.
+	seen objects
 }
 
 func TestKernelIsAsPlannedAfterEveryFault(t *testing.T) {
 	b := bed.Up(t, bed.Edge{Uplink: "200M"})
-	s := &scene{Bed: b, node: b.Agents[0]}
+	s := &scene{Bed: b, node: b.Agents[0], seen: objects{map[ebpf.ProgramID]bool{}, map[ebpf.MapID]bool{}}}
 	s.pods = b.Create(t, limited("whole"), contained("inside"))
 	s.WaitCeiling(t, s.node, "whole", limit)
-	s.node = b.Agents[0]
 	var err error
 	s.steady, err = bed.Objects(t.Context(), s.node.Host)
 	cluster.Must(t, err)
-	programs := programsAndMaps(t)
+	s.remember(t)
 	t.Run("killed at random moments", s.kills)
 	for _, f := range faults {
 		t.Run(f.name, func(t *testing.T) { s.fault(t, f) })
@@ -59,7 +61,7 @@ func TestKernelIsAsPlannedAfterEveryFault(t *testing.T) {
 	t.Run("contradictory policies", s.contradiction)
 	t.Run("power is lost", s.powerLost)
 	t.Run("a device cannot be made", s.conflict)
-	t.Run("nothing is left", func(t *testing.T) { s.nothingLeft(t, programs) })
+	t.Run("nothing is left", s.nothingLeft)
 }
 
 func limited(name string) *corev1.Pod {
@@ -109,6 +111,7 @@ func (s *scene) kills(t *testing.T) {
 		<-done
 		cluster.Must(t, s.node.Start())
 		s.WaitShaped(t, s.node)
+		s.remember(t)
 	}
 	s.restore(t)
 	s.holds(t)
@@ -150,6 +153,7 @@ func (s *scene) same(t *testing.T) {
 		}
 		return err
 	})
+	s.remember(t)
 }
 
 // run runs a shell script on the node's host.

@@ -5,7 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
+	"regexp"
+	"strconv"
 	"testing"
 	"time"
 
@@ -13,67 +14,79 @@ import (
 	"github.com/kedge-io/kedge/internal/testx"
 )
 
-// objects counts the BPF programs and maps of kedge on the whole machine: the kernel has one list
-// for all hosts of a laboratory.
-type objects struct{ programs, maps int }
+// objects are BPF programs and maps by the kernel's numbers, which it never gives again. It has one
+// list for all hosts of a laboratory, so those of this host are remembered where its filters name
+// them.
+type objects struct {
+	programs map[ebpf.ProgramID]bool
+	maps     map[ebpf.MapID]bool
+}
 
-func ours(name string) bool { return strings.HasPrefix(name, "kedge_") }
+// attached prints all filters of a host; tc shows the number of a program as "id 12".
+const attached = `for d in $(ls /sys/class/net); do
+	for hook in ingress egress; do tc filter show dev $d $hook 2>/dev/null; done
+done`
 
-func count() (o objects, err error) {
-	for id, err := ebpf.ProgramGetNextID(0); ; id, err = ebpf.ProgramGetNextID(id) {
-		if errors.Is(err, fs.ErrNotExist) {
-			break
-		}
+var programID = regexp.MustCompile(`\bid (\d+) name kedge_`)
+
+// remember adds the programs and maps that the host's filters use now.
+func (s *scene) remember(t *testing.T) {
+	t.Helper()
+	for _, match := range programID.FindAllStringSubmatch(s.run(t, attached), -1) {
+		n, err := strconv.ParseUint(match[1], 10, 32)
 		if err != nil {
-			return o, err
+			t.Fatal(err)
 		}
+		id := ebpf.ProgramID(n)
 		p, err := ebpf.NewProgramFromID(id)
 		if err != nil {
-			continue // it went meanwhile
+			continue // it was replaced meanwhile
 		}
-		if info, err := p.Info(); err == nil && ours(info.Name) {
-			o.programs++
+		if info, err := p.Info(); err == nil {
+			s.seen.programs[id] = true
+			maps, _ := info.MapIDs()
+			for _, m := range maps {
+				s.seen.maps[m] = true
+			}
 		}
 		_ = p.Close()
 	}
-	for id, err := ebpf.MapGetNextID(0); ; id, err = ebpf.MapGetNextID(id) {
-		if errors.Is(err, fs.ErrNotExist) {
-			return o, nil
+	if len(s.seen.programs) == 0 || len(s.seen.maps) == 0 {
+		t.Fatalf("%d programs and %d maps: the shaping has none", len(s.seen.programs), len(s.seen.maps))
+	}
+}
+
+// there counts those that the kernel still has.
+func (o objects) there() (programs, maps int, err error) {
+	for id := range o.programs {
+		p, err := ebpf.NewProgramFromID(id)
+		if err == nil {
+			programs++
+			_ = p.Close()
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return 0, 0, err
 		}
-		if err != nil {
-			return o, err
-		}
+	}
+	for id := range o.maps {
 		m, err := ebpf.NewMapFromID(id)
-		if err != nil {
-			continue
+		if err == nil {
+			maps++
+			_ = m.Close()
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return 0, 0, err
 		}
-		if info, err := m.Info(); err == nil && ours(info.Name) {
-			o.maps++
-		}
-		_ = m.Close()
 	}
+	return programs, maps, nil
 }
 
-func programsAndMaps(t *testing.T) objects {
+// waitGone waits until none is there. The kernel frees them some time after their last user.
+func (o objects) waitGone(t *testing.T) {
 	t.Helper()
-	o, err := count()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if o.programs == 0 || o.maps == 0 {
-		t.Fatalf("%+v: the shaping has none", o)
-	}
-	t.Logf("%d programs and %d maps", o.programs, o.maps)
-	return o
-}
-
-// noMoreThan waits until there are not more. The kernel frees them some time after their last user.
-func noMoreThan(t *testing.T, before objects) {
-	t.Helper()
-	testx.Eventually(t, time.Minute, "BPF programs and maps are as many as before", func(context.Context) error {
-		o, err := count()
-		if err == nil && (o.programs > before.programs || o.maps > before.maps) {
-			err = fmt.Errorf("%+v, before %+v", o, before)
+	t.Logf("%d programs and %d maps were seen", len(o.programs), len(o.maps))
+	testx.Eventually(t, time.Minute, "the BPF programs and maps are gone", func(context.Context) error {
+		programs, maps, err := o.there()
+		if err == nil && programs+maps > 0 {
+			err = fmt.Errorf("%d programs and %d maps are there", programs, maps)
 		}
 		return err
 	})

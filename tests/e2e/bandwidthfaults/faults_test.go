@@ -181,16 +181,16 @@ func (s *scene) powerLost(t *testing.T) {
 }
 
 // nothingLeft deletes the pods and removes kedge from the host.
-func (s *scene) nothingLeft(t *testing.T, programs objects) {
+func (s *scene) nothingLeft(t *testing.T) {
 	for _, p := range s.pods {
 		cluster.Must(t, s.Client.CoreV1().Pods("default").Delete(t.Context(), p.Name, metav1.DeleteOptions{}))
 	}
 	s.WaitShaped(t, s.node)
-	noMoreThan(t, programs)
 	cluster.Must(t, s.node.Stop(t.Context()))
 	_, err := s.node.Kedge(t.Context(), "reset", "--yes")
 	cluster.Must(t, err)
 	bed.WaitObjects(t, s.node.Host, nil)
+	s.seen.waitGone(t)
 }
 
 // conflict puts a device that is no IFB in the place of one of ours, as near as this kernel comes
