@@ -18,6 +18,7 @@ const (
 	settingsIndex   = 4
 	settingsHost    = 8
 	settingsControl = 16
+	settingsNames   = 24
 )
 
 // Priorities of sockets (socket(7), SO_PRIORITY) that mean something at the
@@ -37,7 +38,8 @@ const (
 //  1. a container without a network of its own, by cgroup or declared port;
 //  2. a cgroup of the reserve: control;
 //  3. the socket's priority: control, or the relay lane, which passes by;
-//  4. a port of the reserve, DNS, NTP or DHCP: control;
+//  4. a port of the reserve: control; DNS, NTP or DHCP: names, since pods can
+//     have the cluster's DNS ask for them, and must not fill control's queue;
 //  5. else the class of the host.
 func hostProgram(dir model.Direction, a Abilities) asm.Instructions {
 	c, s := &code{}, sides[dir]
@@ -61,6 +63,8 @@ func hostProgram(dir model.Direction, a Abilities) asm.Instructions {
 	c.reserved(s.localPort, reserveLocal)
 	c.label("host")
 	c.add(asm.LoadMem(regTarget, regEntry, settingsHost+int16(4*dir), asm.Word), asm.Ja.Label("aim"))
+	c.label("names")
+	c.add(asm.LoadMem(regTarget, regEntry, settingsNames+int16(4*dir), asm.Word), asm.Ja.Label("aim"))
 	c.label("control")
 	c.add(asm.LoadMem(regTarget, regEntry, settingsControl+int16(4*dir), asm.Word))
 	c.label("aim")
@@ -158,8 +162,8 @@ func (c *code) byKnownCgroup(dir model.Direction) {
 	)
 }
 
-// reserved goes to control if the port at this place of the tuple is a reserved
-// one for this end, and to host if there are no ports.
+// reserved goes to control or names if the port at this place of the tuple is a
+// reserved one for this end, and to host if there are no ports.
 func (c *code) reserved(at int16, end int32) {
 	no := c.unique("free")
 	c.portNumber(at, "host")
@@ -167,9 +171,13 @@ func (c *code) reserved(at int16, end int32) {
 	c.lookup(mapReserve)
 	c.add(
 		asm.JEq.Imm(asm.R0, 0, no),
-		asm.LoadMem(asm.R1, asm.R0, 0, asm.Word),
+		asm.LoadMem(asm.R2, asm.R0, 0, asm.Word),
+		asm.Mov.Reg(asm.R1, asm.R2),
 		asm.And.Imm(asm.R1, end),
-		asm.JNE.Imm(asm.R1, 0, "control"),
+		asm.JEq.Imm(asm.R1, 0, no),
+		asm.And.Imm(asm.R2, reserveNames),
+		asm.JNE.Imm(asm.R2, 0, "names"),
+		asm.Ja.Label("control"),
 	)
 	c.label(no)
 }

@@ -43,9 +43,9 @@ func TestHostProcessesAreClassifiedAtTheUplink(t *testing.T) {
 			{"a process", s.none, "talk-udp 192.0.2.2:80", 0, []uint16{plan.MinorHost}},
 			{"an unconnected socket", s.none, "ask-udp 192.0.2.2:80", 0, []uint16{plan.MinorHost}},
 			{"IPv6", s.none, "talk-tcp [2001:db8::2]:80", 0, []uint16{plan.MinorHost}},
-			{"DNS", s.none, "talk-udp 192.0.2.2:53", 0, []uint16{plan.MinorControl}},
-			{"DNS over TCP", s.none, "talk-tcp 192.0.2.2:53", 0, []uint16{plan.MinorControl}},
-			{"DNS over IPv6", s.none, "talk-udp [2001:db8::2]:53", 0, []uint16{plan.MinorControl}},
+			{"DNS", s.none, "talk-udp 192.0.2.2:53", 0, []uint16{plan.MinorNames}},
+			{"DNS over TCP", s.none, "talk-tcp 192.0.2.2:53", 0, []uint16{plan.MinorNames}},
+			{"DNS over IPv6", s.none, "talk-udp [2001:db8::2]:53", 0, []uint16{plan.MinorNames}},
 			{"a port of the reserve", s.none, "talk-tcp 192.0.2.2:179", 0, []uint16{plan.MinorControl}},
 			{"the same port of another protocol", s.none, "talk-udp 192.0.2.2:179", 0, []uint16{plan.MinorHost}},
 			{"a cgroup of the reserve", bird, "talk-tcp 192.0.2.2:80", 0, []uint16{plan.MinorControl}},
@@ -158,7 +158,7 @@ func TestAnUplinkWithoutEthernetIsReadAlike(t *testing.T) {
 	s.Run("ip tuntap add tun0 mode tun; ip link set tun0 up; ip addr add 203.0.113.1/24 dev tun0")
 	s.attach("tun0", netlink.HANDLE_MIN_EGRESS, HostEgress)
 	s.forget()
-	for addr, class := range map[string]uint16{"203.0.113.2:53": plan.MinorControl, "203.0.113.2:54": plan.MinorHost} {
+	for addr, class := range map[string]uint16{"203.0.113.2:53": plan.MinorNames, "203.0.113.2:54": plan.MinorHost} {
 		run(t, s.Host, s.none, "tell-udp", addr)
 		s.want(addr, map[string][]uint16{"tun0 host egress": {class}})
 		s.forget()

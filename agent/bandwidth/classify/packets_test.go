@@ -129,7 +129,7 @@ func TestOddPacketsAreNeitherMisreadNorLost(t *testing.T) {
 		{"TCP", frame(eth4, ip4(tcp, far, 0, 0), ports(80, 1)), app, plan.MinorHost, passes},
 		{"UDP", frame(eth4, ip4(udp, far, 0, 0), ports(80, 1)), pod1, hostApp, passes},
 		{"TCP that stays", frame(eth4, ip4(tcp, near, 0, 0), ports(80, 1)), appLocal, plan.MinorHost, passes},
-		{"DNS", frame(eth4, ip4(udp, far, 0, 0), ports(1, 53)), pod1, plan.MinorControl, passes},
+		{"DNS", frame(eth4, ip4(udp, far, 0, 0), ports(1, 53)), pod1, plan.MinorNames, passes},
 		{"options", frame(eth4, ip4(tcp, far, 3, 0), ports(80, 1)), app, plan.MinorHost, passes},
 		{"most options", frame(eth4, ip4(tcp, far, 10, 0), ports(80, 1)), app, plan.MinorHost, passes},
 		{"options that look like ports", frame(eth4, ip4(tcp, far, 1, 0)[:20], ports(80, 53), ports(1, 1)), pod1, plan.MinorHost, passes},
@@ -149,7 +149,7 @@ func TestOddPacketsAreNeitherMisreadNorLost(t *testing.T) {
 		{"IPv6 that says it is IPv4", frame(eth4, ip6(tcp), ports(80, 53)), pod1, plan.MinorHost, plan.MinorHost},
 		{"IPv4 that says it is IPv6", frame(eth6, ip4(tcp, far, 0, 0), ports(80, 53), ports(80, 53)), pod1, plan.MinorHost, plan.MinorHost},
 		{"IPv6 TCP", frame(eth6, ip6(tcp), ports(80, 1)), app, plan.MinorHost, passes},
-		{"IPv6 UDP", frame(eth6, ip6(udp), ports(1, 53)), pod1, plan.MinorControl, passes},
+		{"IPv6 UDP", frame(eth6, ip6(udp), ports(1, 53)), pod1, plan.MinorNames, passes},
 		{"IPv6 with an extension", frame(eth6, ip6(0), []byte{tcp, 0, 0, 0, 0, 0, 0, 0}, ports(80, 53)), pod1, plan.MinorHost, plan.MinorHost},
 		{"an IPv6 fragment", frame(eth6, ip6(44), []byte{tcp, 0, 0, 1, 0, 0, 0, 0}, ports(80, 53)), pod1, plan.MinorHost, plan.MinorHost},
 		{"IPv6 without ports", frame(eth6, ip6(udp), []byte{0}), pod1, plan.MinorHost, plan.MinorHost},
@@ -200,7 +200,7 @@ func TestRandomPacketsGetAClassThatExists(t *testing.T) {
 	for _, a := range []Abilities{a, old, {}} {
 		host, s, link := laboratory(t, a)
 		r := rand.New(rand.NewPCG(1, 2))
-		known := []uint16{passes, pod1, pod1Local, app, appLocal, aux, hostApp, plan.MinorHost, plan.MinorControl}
+		known := []uint16{passes, pod1, pod1Local, app, appLocal, aux, hostApp, plan.MinorHost, plan.MinorControl, plan.MinorNames}
 		host.Do(func() {
 			for range 5000 {
 				p := randomPacket(r)

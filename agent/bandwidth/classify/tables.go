@@ -48,6 +48,7 @@ type settings struct {
 	Index   uint32
 	Host    [2]uint32
 	Control [2]uint32
+	Names   [2]uint32
 }
 
 // Flags of settings.
@@ -109,6 +110,7 @@ type portValue [2]target
 const (
 	reserveRemote = 1 << iota // the other end has the port
 	reserveLocal              // the host has it
+	reserveNames              // it is one of names, not of control
 )
 
 // prefix is the key of an LPM trie (linux/bpf.h, struct bpf_lpm_trie_key).
@@ -142,7 +144,7 @@ func mapSpecs() map[string]*ebpf.MapSpec {
 	local := hash(mapLocal, 8, 4, MaxLocal)
 	local.Type = ebpf.LPMTrie
 	return map[string]*ebpf.MapSpec{
-		mapSettings: {Name: mapSettings, Type: ebpf.Array, KeySize: 4, ValueSize: 24, MaxEntries: 1},
+		mapSettings: {Name: mapSettings, Type: ebpf.Array, KeySize: 4, ValueSize: 32, MaxEntries: 1},
 		mapLinks:    hash(mapLinks, 4, 20, MaxPods),
 		mapCgroups:  hash(mapCgroups, 8, 16, MaxContainers+MaxReserve),
 		mapPorts:    hash(mapPorts, 8, 8, MaxPorts),

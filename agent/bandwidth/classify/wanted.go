@@ -98,10 +98,10 @@ func (t tables) addReserve(r plan.ReserveEntry) {
 		}
 	}
 	for _, p := range builtin {
-		t.reserve[portNumber(p.Protocol, p.Number)] |= reserveRemote
+		t.reserve[portNumber(p.Protocol, p.Number)] = reserveRemote | reserveNames
 	}
 	for _, p := range r.Ports {
-		t.reserve[portNumber(p.Protocol, p.Number)] |= reserveRemote | reserveLocal
+		t.reserve[portNumber(p.Protocol, p.Number)] = reserveRemote | reserveLocal
 	}
 }
 
@@ -123,7 +123,7 @@ func settingsOf(u plan.Uplink, known uint32) settings {
 	}
 	for _, d := range model.Directions {
 		if !u.Trees[d].Open {
-			s.Host[d], s.Control[d] = uint32(plan.MinorHost), uint32(plan.MinorControl)
+			s.Host[d], s.Control[d], s.Names[d] = uint32(plan.MinorHost), uint32(plan.MinorControl), uint32(plan.MinorNames)
 		}
 	}
 	return s

@@ -85,7 +85,10 @@ func (m *maker) newTree(u model.Uplink, d model.Direction, i int) *tree {
 	t := &tree{Tree: Tree{Device: DeviceName(i, d), Open: u.Rates[d] == 0}, root: root, floor: floor(root, len(m.pods))}
 	quantum := Quantum(root, 1)
 	t.inner(Class{Minor: MinorRoot, Owner: "root", Rate: root, Ceil: root, Quantum: quantum})
-	t.leaf(Class{Minor: MinorControl, Parent: MinorRoot, Owner: "control", Rate: Reserve(u, d), Ceil: root, Quantum: quantum})
+	reserve := Reserve(u, d)
+	names := whole(reserve.Part(namesShare, 100))
+	t.leaf(Class{Minor: MinorControl, Parent: MinorRoot, Owner: "control", Rate: reserve - names, Ceil: root, Quantum: quantum})
+	t.leaf(Class{Minor: MinorNames, Parent: MinorRoot, Owner: "names", Rate: names, Ceil: reserve, Quantum: quantum})
 	// Host processes borrow like a pod of which nobody says anything: a large
 	// image must not take all that is free.
 	t.leaf(Class{Minor: MinorHost, Parent: MinorRoot, Owner: "host", Rate: hostRate(root), Ceil: root,
@@ -94,7 +97,7 @@ func (m *maker) newTree(u model.Uplink, d model.Direction, i int) *tree {
 }
 
 // htbPriority turns kedge's order around: 1 for the highest to 7. 0 is left to
-// the control class.
+// control and names.
 func htbPriority(p model.Priority) uint8 { return uint8(7 - min(p, model.MaxPriority)) }
 
 func (t *tree) inner(c Class) {

@@ -17,6 +17,10 @@ const (
 	// reserveShare is what the control class is guaranteed. Three guarantees of
 	// 50, 30 and 10 per cent of the line must still fit below the root.
 	reserveShare = 2
+	// namesShare of the reserve is for DNS, NTP and DHCP, which have a queue of
+	// their own and never more than the reserve: pods can have the cluster's DNS
+	// ask for as much as they like, and the link must not wait behind it.
+	namesShare = 25
 	// hostShare is guaranteed to host processes, of the root: an administrator's
 	// shell on a line that is promised away.
 	hostShare = 1
@@ -48,8 +52,8 @@ func Root(rate bitrate.Rate) bitrate.Rate {
 	return whole(rate.Part(rootShare, 100))
 }
 
-// Reserve is the guarantee of the control class on an uplink. It is never more
-// than half of what the tree lets through.
+// Reserve is the guarantee of control and names together on an uplink. It is
+// never more than half of what the tree lets through.
 func Reserve(u model.Uplink, d model.Direction) bitrate.Rate {
 	r := u.Reserve[d]
 	if r == 0 {

@@ -12,12 +12,13 @@ const Major uint16 = 0x6b65
 
 // Minors of classes that each tree has. The lowest four bits of a leaf's minor
 // are what a queue of the uplink by priority sees of the packet later: 7
-// (TC_PRIO_CONTROL) for control, 0 for all others. Inner classes never occur in
+// (TC_PRIO_CONTROL) for control and names, 0 for all others. Inner classes never occur in
 // a packet and may have any other minor.
 const (
 	MinorRoot    uint16 = 0x0001 // inner: all that crosses the uplink
 	MinorControl uint16 = 0x0007
 	MinorHost    uint16 = 0x0010 // host processes, and what nobody classified
+	MinorNames   uint16 = 0x0017 // DNS, NTP and DHCP of host processes
 	// MinorFirst is the first one of pods and containers.
 	MinorFirst uint16 = 0x0020
 )
@@ -64,7 +65,7 @@ type Class struct {
 	Minor uint16
 	// Parent is 0 for a class directly below the queueing discipline.
 	Parent uint16
-	// Owner says what it is for: "root", "control", "host",
+	// Owner says what it is for: "root", "control", "names", "host",
 	// "pod NAMESPACE/NAME", "container NAMESPACE/NAME/CONTAINER", "rest
 	// NAMESPACE/NAME" for what no container of the pod is known to have sent,
 	// and the last three with "local " in front for traffic that stays.

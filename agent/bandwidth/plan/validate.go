@@ -76,7 +76,7 @@ func (c Class) validate() error {
 	complain(c.Rate%8 != 0 || c.Ceil%8 != 0, "rates are no whole bytes per second")
 	complain(c.Priority > 7, "the kernel knows priorities 0 to 7")
 	complain(c.Quantum == 0 || c.Burst == 0 || c.Cburst == 0, "quantum or burst is zero")
-	complain(c.Queue > 0 && c.Minor != MinorControl && c.Minor%step != 0, "minor of a leaf is not a multiple of 16")
+	complain(c.Queue > 0 && c.Minor != MinorControl && c.Minor != MinorNames && c.Minor%step != 0, "minor of a leaf is not a multiple of 16")
 	complain(c.Queue == 0 && c.Minor%step == 0, "minor of an inner class is one of a leaf")
 	return errors.Join(errs...)
 }

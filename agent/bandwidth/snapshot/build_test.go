@@ -74,7 +74,7 @@ func TestASnapshotSaysWhatPodsGetAndWhy(t *testing.T) {
 		t.Errorf("problems: %+v and %+v", web.Problems, n.Pods[0].Problems)
 	}
 	line := n.Uplinks[0].Directions.Egress
-	if line.Promised != 20*mbit || line.Capacity < 90*mbit || line.Reserve != 2*mbit || len(n.Uplinks[0].Classes) != 6 {
+	if line.Promised != 20*mbit || line.Capacity < 90*mbit || line.Reserve != 2*mbit || len(n.Uplinks[0].Classes) != 8 {
 		t.Errorf("uplink: %+v", n.Uplinks[0])
 	}
 }

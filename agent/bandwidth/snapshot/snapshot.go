@@ -73,7 +73,7 @@ type Uplink struct {
 	// Index is the device's; 0 while it is not there.
 	Index      int        `json:"index"`
 	Directions Both[Line] `json:"directions"`
-	// Classes are the root, control and host.
+	// Classes are the root, control, names and host.
 	Classes []Class `json:"classes"`
 }
 
@@ -136,7 +136,7 @@ type Problem struct {
 
 // Class is a class in the kernel.
 type Class struct {
-	// Owner is "root", "control", "host", or whose it is.
+	// Owner is "root", "control", "names", "host", or whose it is.
 	Owner     string `json:"owner"`
 	Uplink    string `json:"uplink"`
 	Direction string `json:"direction"`

@@ -41,7 +41,7 @@ type Row struct {
 	Pod       string `json:"pod,omitempty"`
 	// Container has its own row if it has limits.
 	Container string `json:"container,omitempty"`
-	// Class is "control" or "host" for what belongs to no pod.
+	// Class is "control", "names" or "host" for what belongs to no pod.
 	Class      string              `json:"class,omitempty"`
 	Directions snapshot.Both[Flow] `json:"directions"`
 }
@@ -97,9 +97,9 @@ func NewTop(before, after snapshot.Node, sort string) Top {
 	return t
 }
 
-// own adds the rows of control and host.
+// own adds the rows of what belongs to no pod.
 func (t *Top) own(n snapshot.Node, speeds snapshot.Speeds) {
-	for _, name := range []string{"control", "host"} {
+	for _, name := range []string{"control", "names", "host"} {
 		var classes []snapshot.Class
 		for _, u := range n.Uplinks {
 			for _, c := range u.Classes {

@@ -71,7 +71,7 @@ func (s *scene) top(t *testing.T) {
 			text, err := c.at.Kedge(t.Context(), slices.Concat([]string{"bandwidth", "top"}, c.args)...)
 			cluster.Must(t, err)
 			t.Logf("\n%s", text)
-			for _, want := range []string{"(control)", "(host)", "default/limited", "default/pair", "  slow", "10M", "of 100 Mbit/s"} {
+			for _, want := range []string{"(control)", "(names)", "(host)", "default/limited", "default/pair", "  slow", "10M", "of 100 Mbit/s"} {
 				if !strings.Contains(text, want) {
 					t.Errorf("top has no %q:\n%s", want, text)
 				}
