@@ -224,9 +224,9 @@ func (g *cgroups) make(name string) (path string, id uint64) {
 	return path, st.Ino
 }
 
-// child is this program once more with a line to do. The race detector would
+// another is this program once more with a line to do. The race detector would
 // have each of them wait a second at its end.
-func child(words []any) *exec.Cmd {
+func another(words []any) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), childVariable+"="+strings.TrimSpace(fmt.Sprintln(words...)), "GORACE=atexit_sleep_ms=0")
 	return cmd
@@ -235,7 +235,7 @@ func child(words []any) *exec.Cmd {
 // start runs a child in a host and returns its lines. It ends with the test.
 func start(t testing.TB, h *nethost.Host, words ...any) *bufio.Scanner {
 	t.Helper()
-	cmd := child(words)
+	cmd := another(words)
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -260,7 +260,7 @@ func start(t testing.TB, h *nethost.Host, words ...any) *bufio.Scanner {
 // run runs a child in a host to its end.
 func run(t testing.TB, h *nethost.Host, words ...any) {
 	t.Helper()
-	cmd := child(words)
+	cmd := another(words)
 	var out []byte
 	var err error
 	h.Do(func() { out, err = cmd.CombinedOutput() })
