@@ -61,21 +61,25 @@ func (s *scene) greedy(p *corev1.Pod, container int, in bool, d time.Duration) b
 }
 
 func (s *scene) equally(t *testing.T, in bool) {
-	r := bed.Whole(t, s.greedy(s.one, 0, in, long), s.greedy(s.two, 0, in, long), s.greedy(s.two, 1, in, long))
 	half := bed.Payload(0.95*line) / 2
-	bed.Near(t, "the pod with one class", r[0].Mean(2*time.Second, long), half, 15)
-	bed.Near(t, "the pod with two", r[1].Mean(2*time.Second, long)+r[2].Mean(2*time.Second, long), half, 15)
+	bed.Rates(t, func() []bed.Rate {
+		r := bed.Whole(t, s.greedy(s.one, 0, in, long), s.greedy(s.two, 0, in, long), s.greedy(s.two, 1, in, long))
+		rates := []bed.Rate{
+			bed.Around("the pod with one class", r[0].Mean(2*time.Second, long), half, 15),
+			bed.Around("the pod with two", r[1].Mean(2*time.Second, long)+r[2].Mean(2*time.Second, long), half, 15),
+		}
+		rates[0].Shared, rates[1].Shared = true, true
+		return rates
+	})
 }
 
 func (s *scene) byPriority(t *testing.T, in bool) {
-	r := bed.Whole(t, s.greedy(s.first, 0, in, short), s.greedy(s.one, 0, in, long))
 	free := bed.Payload(0.95 * line)
-	before, after := r[0].Mean(time.Second, short), r[1].Mean(short+2*time.Second, long)
-	t.Logf("first %.1f Mbit/s, the other %.1f beside it and %.1f later", before/mega, r[1].Mean(time.Second, short)/mega, after/mega)
-	if before < 0.8*free {
-		t.Errorf("the pod with precedence has %.1f Mbit/s of %.1f", before/mega, free/mega)
-	}
-	if after < 0.85*free {
-		t.Errorf("later the other has %.1f Mbit/s of %.1f", after/mega, free/mega)
-	}
+	bed.Rates(t, func() []bed.Rate {
+		r := bed.Whole(t, s.greedy(s.first, 0, in, short), s.greedy(s.one, 0, in, long))
+		return []bed.Rate{
+			bed.AtLeast("the pod with precedence", r[0].Mean(time.Second, short), 0.8*free),
+			bed.AtLeast("the other, later", r[1].Mean(short+2*time.Second, long), 0.85*free),
+		}
+	})
 }

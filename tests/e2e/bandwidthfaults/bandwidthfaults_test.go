@@ -87,10 +87,13 @@ func (s *scene) holds(t *testing.T) {
 			tasks = append(tasks, bed.Task{End: s.Container(p, 0), Job: flow.Job{Kind: flow.TCP, To: s.Far(), In: in, Streams: 2, Seconds: seconds}})
 		}
 	}
-	for i, one := range bed.Whole(t, tasks...) {
-		what := fmt.Sprintf("%s in=%t", s.pods[i%len(s.pods)].Name, tasks[i].Job.In)
-		bed.Near(t, what, one.Mean(time.Second, seconds*time.Second), bed.Payload(limit), 20)
-	}
+	bed.Rates(t, func() (rates []bed.Rate) {
+		for i, one := range bed.Whole(t, tasks...) {
+			what := fmt.Sprintf("%s in=%t", s.pods[i%len(s.pods)].Name, tasks[i].Job.In)
+			rates = append(rates, bed.Around(what, one.Mean(time.Second, seconds*time.Second), bed.Payload(limit), 20))
+		}
+		return rates
+	})
 }
 
 // kills ends the agent while things change.

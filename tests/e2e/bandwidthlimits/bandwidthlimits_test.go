@@ -78,22 +78,26 @@ func ceiling(in bool) float64 {
 // upstream has a limited and a free pod send side by side.
 func (s *scene) upstream(t *testing.T) {
 	each(t, func(t *testing.T, in bool) {
-		r := bed.Whole(t,
-			bed.Task{End: s.Container(s.limited, 0), Job: tcp(s.Far(), in)},
-			bed.Task{End: s.Container(s.free, 0), Job: flow.Job{Kind: flow.UDP, To: s.Far(), In: in, Seconds: seconds, Rate: 50 * mega, Size: 1200}})
-		bed.Near(t, "limited", steady(r[0]), bed.Payload(ceiling(in)), wide)
-		if peak := r[0].Peak(time.Second); peak > 1.4*ceiling(in) {
-			t.Errorf("%.1f Mbit/s passed in one second", peak/mega)
-		}
-		bed.Near(t, "free", steady(r[1]), 50*mega, wide)
+		bed.Rates(t, func() []bed.Rate {
+			r := bed.Whole(t,
+				bed.Task{End: s.Container(s.limited, 0), Job: tcp(s.Far(), in)},
+				bed.Task{End: s.Container(s.free, 0), Job: flow.Job{Kind: flow.UDP, To: s.Far(), In: in, Seconds: seconds, Rate: 50 * mega, Size: 1200}})
+			return []bed.Rate{
+				bed.Around("limited", steady(r[0]), bed.Payload(ceiling(in)), wide),
+				bed.AtMost("limited, in any one second", r[0].Peak(time.Second), 1.4*ceiling(in)),
+				bed.Around("free", steady(r[1]), 50*mega, wide),
+			}
+		})
 	})
 }
 
 func (s *scene) iperf(t *testing.T) {
 	each(t, func(t *testing.T, in bool) {
-		r, err := s.Container(s.limited, 0).Iperf(t.Context(), s.IperfTo(0, iperf.Test{Reverse: in, Streams: 8, Seconds: seconds}))
-		cluster.Must(t, err)
-		bed.Near(t, "8 streams", steady(r.Result), bed.Payload(ceiling(in)), wide)
+		bed.Rates(t, func() []bed.Rate {
+			r, err := s.Container(s.limited, 0).Iperf(t.Context(), s.IperfTo(0, iperf.Test{Reverse: in, Streams: 8, Seconds: seconds}))
+			cluster.Must(t, err)
+			return []bed.Rate{bed.Around("8 streams", steady(r.Result), bed.Payload(ceiling(in)), wide)}
+		})
 	})
 }
 
@@ -101,10 +105,12 @@ func (s *scene) iperf(t *testing.T) {
 func (s *scene) datagrams(t *testing.T) {
 	each(t, func(t *testing.T, in bool) {
 		job := flow.Job{Kind: flow.UDP, To: s.Far(), In: in, Seconds: seconds, Rate: int64(1.5 * ceiling(in)), Size: 1200}
-		r := bed.Whole(t, bed.Task{End: s.Container(s.limited, 0), Job: job})
-		bed.Near(t, "flood", steady(r[0]), ceiling(in)*1200/1242, wide)
+		bed.Rates(t, func() []bed.Rate {
+			r := bed.Whole(t, bed.Task{End: s.Container(s.limited, 0), Job: job})
+			return []bed.Rate{bed.Around("flood", steady(r[0]), ceiling(in)*1200/1242, wide)}
+		})
 		job.Rate = int64(ceiling(in) / 2)
-		r = bed.Whole(t, bed.Task{End: s.Container(s.limited, 0), Job: job})
+		r := bed.Whole(t, bed.Task{End: s.Container(s.limited, 0), Job: job})
 		if r[0].Lost() != 0 {
 			t.Errorf("%d of %d datagrams were lost at half the ceiling", r[0].Lost(), r[0].Sent)
 		}
@@ -121,27 +127,35 @@ func (s *scene) both(t *testing.T, in bool) (slow, quick float64) {
 
 func (s *scene) containers(t *testing.T) {
 	each(t, func(t *testing.T, in bool) {
-		slow, quick := s.both(t, in)
-		bed.Near(t, "the one with 10", slow, bed.Payload(10*mega), wide)
-		bed.Near(t, "the one with 30", quick, bed.Payload(30*mega), wide)
+		bed.Rates(t, func() []bed.Rate {
+			slow, quick := s.both(t, in)
+			return []bed.Rate{
+				bed.Around("the one with 10", slow, bed.Payload(10*mega), wide),
+				bed.Around("the one with 30", quick, bed.Payload(30*mega), wide),
+			}
+		})
 	})
 }
 
 func (s *scene) podOverContainers(t *testing.T) {
 	s.Annotate(t, s.pair, map[string]string{prefix + "egress-max": "20M", prefix + "ingress-max": "20M"})
 	each(t, func(t *testing.T, in bool) {
-		slow, quick := s.both(t, in)
-		bed.Near(t, "both together", slow+quick, bed.Payload(20*mega), wide)
-		if slow > bed.Payload(11*mega) {
-			t.Errorf("the one with 10 had %.1f Mbit/s", slow/mega)
-		}
+		bed.Rates(t, func() []bed.Rate {
+			slow, quick := s.both(t, in)
+			return []bed.Rate{
+				bed.Around("both together", slow+quick, bed.Payload(20*mega), wide),
+				bed.AtMost("the one with 10", slow, bed.Payload(11.5*mega)),
+			}
+		})
 	})
 }
 
 func (s *scene) hostNetwork(t *testing.T) {
 	each(t, func(t *testing.T, in bool) {
-		r := bed.Whole(t, bed.Task{End: s.Container(s.host, 0), Job: tcp(s.Far(), in)})
-		bed.Near(t, "in the host's network", steady(r[0]), bed.Payload(15*mega), wide)
+		bed.Rates(t, func() []bed.Rate {
+			r := bed.Whole(t, bed.Task{End: s.Container(s.host, 0), Job: tcp(s.Far(), in)})
+			return []bed.Rate{bed.Around("in the host's network", steady(r[0]), bed.Payload(15*mega), wide)}
+		})
 	})
 }
 

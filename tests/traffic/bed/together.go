@@ -40,12 +40,3 @@ func Whole(t testing.TB, tasks ...Task) []flow.Result {
 // Payload is what TCP carries where so many bits per second cross the line: of 1514
 // bytes of a frame 1448 are payload (Ethernet 14, IP 20, TCP 20 and 12 of time stamps).
 func Payload(rate float64) float64 { return rate * 1448 / 1514 }
-
-// Near fails the test unless got is within percent of want.
-func Near(t testing.TB, what string, got, want, percent float64) {
-	t.Helper()
-	t.Logf("%s: %.2f Mbit/s, expected %.2f", what, got/1e6, want/1e6)
-	if got < want*(1-percent/100) || got > want*(1+percent/100) {
-		t.Errorf("%s: %.2f Mbit/s, want %.2f within %.0f %%", what, got/1e6, want/1e6, percent)
-	}
-}

@@ -1,0 +1,50 @@
+package bed
+
+import (
+	"math"
+	"testing"
+)
+
+// Rate is one that was measured and the bounds that it should be in, in bits per second.
+type Rate struct {
+	What           string
+	Got, Low, High float64
+	// Shared tells that what is too much for one was taken from another, as when both borrow.
+	Shared bool
+}
+
+// Around is a rate that should be within percent of want.
+func Around(what string, got, want, percent float64) Rate {
+	return Rate{What: what, Got: got, Low: want * (1 - percent/100), High: want * (1 + percent/100)}
+}
+
+// AtLeast is a rate without an upper bound, AtMost one without a lower.
+func AtLeast(what string, got, low float64) Rate {
+	return Rate{What: what, Got: got, Low: low, High: math.Inf(1)}
+}
+
+// AtMost is a rate without a lower bound.
+func AtMost(what string, got, high float64) Rate { return Rate{What: what, Got: got, High: high} }
+
+// tries is how often is measured what comes out too low: on a busy machine those who send do not
+// always get their turn. What comes out too high no machine explains.
+const tries = 3
+
+// Rates fails the test unless all rates that measure returns are in their bounds.
+func Rates(t testing.TB, measure func() []Rate) {
+	t.Helper()
+	for n := 1; ; n++ {
+		low := false
+		for _, r := range measure() {
+			t.Logf("%s: %.2f Mbit/s, expected %.2f to %.2f", r.What, r.Got/1e6, r.Low/1e6, r.High/1e6)
+			again := r.Got < r.Low || (r.Shared && r.Got > r.High)
+			low = low || again
+			if (again && n == tries) || (!again && r.Got > r.High) {
+				t.Errorf("%s: %.2f Mbit/s, want %.2f to %.2f (try %d)", r.What, r.Got/1e6, r.Low/1e6, r.High/1e6, n)
+			}
+		}
+		if !low || n == tries || t.Failed() {
+			return
+		}
+	}
+}
