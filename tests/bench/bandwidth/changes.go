@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/kedge-io/kedge/tests/bench/bed"
-	"github.com/kedge-io/kedge/tests/lab/cluster"
 	traffic "github.com/kedge-io/kedge/tests/traffic/bed"
 	"github.com/kedge-io/kedge/tests/traffic/flow"
 	corev1 "k8s.io/api/core/v1"
@@ -103,19 +102,10 @@ func (b *bench) change(l *ledger, pod *corev1.Pod, ceil uint64) {
 func (b *bench) follow(ctx context.Context, l *ledger) (stop func()) {
 	var wg sync.WaitGroup
 	ctx, cancel := context.WithCancel(ctx)
-	watcher, err := b.Client.CoreV1().Pods("default").Watch(ctx, metav1.ListOptions{})
-	cluster.Must(b.t, err)
 	wg.Go(func() {
-		for e := range watcher.ResultChan() {
-			if p, ok := e.Object.(*corev1.Pod); ok {
-				ceil, _ := strconv.ParseUint(p.Annotations[prefix+"egress-max"], 10, 64)
-				now := time.Now()
-				l.note(ceil, func(c *change) {
-					if c.seen.IsZero() {
-						c.seen = now
-					}
-				})
-			}
+		// The client ends every request after some time, watches too.
+		for ctx.Err() == nil {
+			b.watchPods(ctx, l)
 		}
 	})
 	in, _ := io.Pipe() // stays open
@@ -137,8 +127,27 @@ func (b *bench) follow(ctx context.Context, l *ledger) (stop func()) {
 		wait(time.Second) // the last changes
 		cancel()
 		_ = in.Close()
-		watcher.Stop()
 		wg.Wait()
+	}
+}
+
+// watchPods notes what one watch of pods shows.
+func (b *bench) watchPods(ctx context.Context, l *ledger) {
+	watcher, err := b.Client.CoreV1().Pods("default").Watch(ctx, metav1.ListOptions{})
+	if err != nil {
+		return
+	}
+	defer watcher.Stop()
+	for e := range watcher.ResultChan() {
+		if p, ok := e.Object.(*corev1.Pod); ok {
+			ceil, _ := strconv.ParseUint(p.Annotations[prefix+"egress-max"], 10, 64)
+			now := time.Now()
+			l.note(ceil, func(c *change) {
+				if c.seen.IsZero() {
+					c.seen = now
+				}
+			})
+		}
 	}
 }
 

@@ -56,11 +56,20 @@ type document struct {
 			Start   float64 `json:"start"`
 			Bytes   int64   `json:"bytes"`
 			Packets int64   `json:"packets"`
-			Lost    int64   `json:"lost_packets"`
-			Sender  bool    `json:"sender"`
+			// Lost is less than nothing, as a number of 64 bits without a sign, where what was late
+			// for one interval came in the next.
+			Lost   float64 `json:"lost_packets"`
+			Sender bool    `json:"sender"`
 		} `json:"sum"`
 	} `json:"intervals"`
 	Server *document `json:"server_output_json"`
+}
+
+func lost(n float64) int64 {
+	if n >= 1<<63 {
+		n -= 1 << 64
+	}
+	return int64(n)
 }
 
 // Report is what one run came to.
@@ -95,7 +104,7 @@ func Parse(text []byte) (Report, error) {
 		r.Bins[bin] += i.Sum.Bytes
 		r.Bytes += i.Sum.Bytes
 		r.Sent += i.Sum.Packets
-		r.Received += i.Sum.Packets - i.Sum.Lost
+		r.Received += i.Sum.Packets - lost(i.Sum.Lost)
 	}
 	if r.Bytes == 0 {
 		return r, errors.New("iperf3: nothing arrived")

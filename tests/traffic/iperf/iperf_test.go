@@ -26,6 +26,14 @@ func TestCountsAreThoseOfTheReceiver(t *testing.T) {
 	}
 }
 
+func TestLossBelowNothingIsBorne(t *testing.T) {
+	r, err := Parse([]byte(`{"intervals": [{"sum": {"start": 0, "bytes": 100, "packets": 10, "lost_packets": 2}},
+		{"sum": {"start": 0.1, "bytes": 100, "packets": 10, "lost_packets": 1.8446744073709552e+19}}]}`))
+	if err != nil || r.Lost() < 0 || r.Lost() > 2 {
+		t.Errorf("%v: %d lost", err, r.Lost())
+	}
+}
+
 func TestErrorsOfTheProgramAreErrors(t *testing.T) {
 	text, err := os.ReadFile("testdata/refused.json")
 	if err != nil {
