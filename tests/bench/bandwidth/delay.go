@@ -41,7 +41,7 @@ func (b *bench) delay() {
 }
 
 func (b *bench) echoes(seconds float64, priority int) flow.Job {
-	return flow.Job{Kind: flow.Echo, To: b.Far(), Seconds: seconds, Size: 64, Interval: 10 * time.Millisecond, Priority: priority}
+	return flow.Job{Kind: flow.Echo, To: b.FarEcho(), Seconds: seconds, Size: 64, Interval: 10 * time.Millisecond, Priority: priority}
 }
 
 // saturated are the echoes of a pod beside a transfer, once that has used up any burst: the

@@ -20,6 +20,9 @@ import (
 const (
 	hostControl = 8900
 	hostData    = 8901
+	// The far host has a second one for echoes, so that they do not wait behind others' datagrams.
+	echoControl = 8902
+	echoData    = 8903
 	// iperfBase is the first port of the servers of iperf3 on the far host.
 	iperfBase = 5201
 	// Iperfs is how many of them there are: each serves one client at a time.
@@ -91,6 +94,7 @@ func Up(t testing.TB, edges ...Edge) *Bed {
 func (b *Bed) startPeer(t testing.TB) {
 	t.Helper()
 	install(t, b.Peer, b.Program)
+	startAt(t, b.Peer, echoControl, echoData)
 	for i := range Iperfs {
 		port := iperfBase + i
 		_, err := b.Peer.Start("iperf3", append([]string{iperf3}, iperf.ServerArgs(port)...)...)
@@ -118,7 +122,12 @@ func (b *Bed) StartTraffic(t testing.TB, h *lab.Host) {
 
 func start(t testing.TB, h *lab.Host) {
 	t.Helper()
-	_, err := h.Start("traffic", program, "-control", fmt.Sprint(":", hostControl), "-data", fmt.Sprint(":", hostData))
+	startAt(t, h, hostControl, hostData)
+}
+
+func startAt(t testing.TB, h *lab.Host, control, data int) {
+	t.Helper()
+	_, err := h.Start("traffic", program, "-control", fmt.Sprint(":", control), "-data", fmt.Sprint(":", data))
 	cluster.Must(t, err)
 }
 
@@ -151,6 +160,9 @@ func (b *Bed) join(t testing.TB, name string, e Edge) {
 
 // Far is the data address of the far end.
 func (b *Bed) Far() string { return net.JoinHostPort(b.Peer.IP(), strconv.Itoa(hostData)) }
+
+// FarEcho is the data address of a far end that nothing else should use.
+func (b *Bed) FarEcho() string { return net.JoinHostPort(b.Peer.IP(), strconv.Itoa(echoData)) }
 
 // Write writes what was found beside the logs of the hosts.
 func (b *Bed) Write(t testing.TB, name, text string) {
