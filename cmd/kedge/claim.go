@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,11 +9,13 @@ import (
 	"path/filepath"
 	"slices"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/kedge-io/kedge/agent/runtime/bundle"
 	"github.com/kedge-io/kedge/internal/fsx"
+	"github.com/kedge-io/kedge/internal/lifecycle"
 	"github.com/kedge-io/kedge/internal/paths"
 )
 
@@ -42,7 +45,7 @@ func (d *daemon) acquire(withNode bool) error {
 		c.undo()
 		return err
 	}
-	c.lock, err = fsx.Lock(layout.ProcessLock())
+	c.lock, err = lockSoon(layout.ProcessLock())
 	if errors.Is(err, fsx.ErrLocked) {
 		return fmt.Errorf("data directory %s is in use by a kedge that already runs: %w: stop that one, or give this one its own --data-dir", layout.DataDir, err)
 	}
@@ -55,6 +58,24 @@ func (d *daemon) acquire(withNode bool) error {
 	}
 	d.claim = c
 	return nil
+}
+
+// lockPatience is how long a start waits for the lock of a process that was
+// killed: its threads end one by one, and a program that it was about to start
+// has the file, too, from its fork to its exec.
+const lockPatience = 3 * time.Second
+
+// lockSoon takes the lock at path, and bears [lockPatience] with somebody else
+// who has it.
+func lockSoon(path string) (*fsx.FileLock, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), lockPatience)
+	defer cancel()
+	for {
+		lock, err := fsx.Lock(path)
+		if !errors.Is(err, fsx.ErrLocked) || !lifecycle.Pause(ctx, lockPatience/100) {
+			return lock, err
+		}
+	}
 }
 
 // abandon takes back what a start has made that came to nothing. It leaves a

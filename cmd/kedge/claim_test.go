@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kedge-io/kedge/internal/fsx"
 	"github.com/kedge-io/kedge/internal/paths"
@@ -91,6 +92,16 @@ func TestSecondDaemonIsToldWhoHasTheDataDirectory(t *testing.T) {
 	err := (&daemon{id: d.id}).acquire(false)
 	if err == nil || !strings.Contains(err.Error(), d.id.layout.DataDir) || !strings.Contains(err.Error(), "already runs") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestStartBearsWithALockThatIsGivenBackSoon(t *testing.T) {
+	dir := t.TempDir()
+	d := claimIn(t, dir)
+	late := time.AfterFunc(lockPatience/20, func() { _ = d.claim.lock.Close() })
+	defer late.Stop()
+	if err := (&daemon{id: d.id}).acquire(false); err != nil {
+		t.Error(err)
 	}
 }
 
