@@ -56,6 +56,11 @@ const (
 	AnnotationProbeKey = "kedge.io/probe-key"
 )
 
+// AnnotationPublicAddress holds the addresses that the servers see a node come
+// from, the latest first, separated by commas. Servers keep it on Node objects;
+// nodes may not change it.
+const AnnotationPublicAddress = "kedge.io/public-address"
+
 // JoinRequest asks for a node's certificates. The server takes the public keys
 // from the requests and nothing else: it decides every name itself.
 type JoinRequest struct {
