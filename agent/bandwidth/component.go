@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kedge-io/kedge/agent/bandwidth/plan"
+	"github.com/kedge-io/kedge/agent/herald"
 	"github.com/kedge-io/kedge/internal/lifecycle"
 )
 
@@ -38,7 +39,7 @@ type Bandwidth struct {
 
 	// The rest is the loop's own.
 	watch      *watch
-	herald     *herald
+	herald     *herald.Herald
 	last       wishes
 	saving     saving
 	assignment plan.Assignment
@@ -102,8 +103,8 @@ func (b *Bandwidth) Run(ctx context.Context, ready func()) error {
 	defer b.drift.stop()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	b.herald = newHerald(b.cfg.NodeName, api.kube, b.log)
-	defer b.herald.start(ctx)()
+	b.herald = herald.New(b.cfg.NodeName, Condition, api.kube, b.log)
+	defer b.herald.Start(ctx)()
 	var others sync.WaitGroup
 	defer others.Wait()
 	others.Go(func() { b.watch.run(ctx) })

@@ -2,6 +2,7 @@ package bandwidth
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -9,9 +10,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/fake"
 
 	"github.com/kedge-io/kedge/agent/bandwidth/model"
 	"github.com/kedge-io/kedge/agent/bandwidth/shape"
+	"github.com/kedge-io/kedge/agent/herald"
 	"github.com/kedge-io/kedge/api/edge/v1alpha1"
 	"github.com/kedge-io/kedge/internal/bitrate"
 )
@@ -127,7 +130,7 @@ func TestTheRuntimeGoesOnWhenThePlanIsAppliedOrCannotBe(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if c := conditionOf(node); c.Status != corev1.ConditionFalse || c.Reason != ReasonKernelLacks {
+		if c := herald.Of(node, Condition); c.Status != corev1.ConditionFalse || c.Reason != ReasonKernelLacks {
 			t.Errorf("the condition is %+v", c)
 		}
 	})
@@ -281,4 +284,18 @@ func TestWhatPodsRequestIsReportedOnceTheAPIHasSpoken(t *testing.T) {
 			t.Errorf("requests are %v after the pod ended", got)
 		}
 	})
+}
+
+// eventsOf are the events that the API got.
+func eventsOf(t *testing.T, api *fake.Clientset) string {
+	t.Helper()
+	list, err := api.CoreV1().Events("").List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var words []string
+	for _, e := range list.Items {
+		words = append(words, e.Type+" "+e.InvolvedObject.Kind+" "+e.Reason)
+	}
+	return strings.Join(words, ", ")
 }

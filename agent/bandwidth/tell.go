@@ -4,7 +4,26 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
+
+// Condition is the type of the condition on the Node. True: the bandwidth of
+// its pods is as wished.
+const Condition corev1.NodeConditionType = "KedgeBandwidth"
+
+// podRef names a pod as the API does.
+type podRef struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	UID       string `json:"uid"`
+}
+
+// object is the pod as events name it.
+func (r podRef) object() *corev1.ObjectReference {
+	return &corev1.ObjectReference{Kind: "Pod", APIVersion: "v1", Namespace: r.Namespace, Name: r.Name, UID: types.UID(r.UID)}
+}
 
 // Reasons of events about pods.
 const (
@@ -37,7 +56,7 @@ func (t told) news(uid string, texts []string) []string {
 // tell makes condition and events of a pass.
 func (b *Bandwidth) tell(now *applied) {
 	v := now.verdict
-	b.herald.condition(v.status, v.reason, v.message)
+	b.herald.Condition(v.status, v.reason, v.message)
 	b.report(v.err())
 	there := map[string]bool{}
 	for i, view := range now.pods {
@@ -48,7 +67,7 @@ func (b *Bandwidth) tell(now *applied) {
 		}
 		for _, text := range b.told.news(uid, now.refusedTo(i)) {
 			b.log.Info("a wish for a pod does not hold", "pod", view.ref.Namespace+"/"+view.ref.Name, "reason", text)
-			b.herald.podEvent(view.ref, EventRefused, text)
+			b.herald.Warn(view.ref.object(), EventRefused, text)
 		}
 	}
 	for uid := range b.told {
@@ -83,7 +102,7 @@ func (b *Bandwidth) announceThrottled(now *applied, held []ceiling) {
 		if c.container != "" {
 			what = "container " + c.container
 		}
-		b.herald.podEvent(view.ref, EventThrottled, fmt.Sprintf("%s has been at its %s ceiling of %s for most of the last %s, and packets are dropped: raise the ceiling or send less",
+		b.herald.Warn(view.ref.object(), EventThrottled, fmt.Sprintf("%s has been at its %s ceiling of %s for most of the last %s, and packets are dropped: raise the ceiling or send less",
 			what, strings.ToLower(c.direction.String()), c.max.Human(), strings.TrimSuffix(throttledFor.String(), "0s")))
 	}
 }

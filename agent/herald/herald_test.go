@@ -1,4 +1,4 @@
-package bandwidth
+package herald
 
 import (
 	"context"
@@ -17,14 +17,22 @@ import (
 	ktesting "k8s.io/client-go/testing"
 )
 
+const testCondition corev1.NodeConditionType = "KedgeTest"
+
+// after lets fake time pass, and everybody come to rest.
+func after(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
 // inHerald runs f beside a herald of the node edge, in fake time.
-func inHerald(t *testing.T, f func(h *herald, api *fake.Clientset)) {
+func inHerald(t *testing.T, f func(h *Herald, api *fake.Clientset)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		api := fake.NewClientset(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "edge", UID: "uid-edge"}})
-		h := newHerald("edge", api, slog.New(slog.DiscardHandler))
-		wait := h.start(ctx)
+		h := New("edge", testCondition, api, slog.New(slog.DiscardHandler))
+		wait := h.Start(ctx)
 		f(h, api)
 		cancel()
 		wait()
@@ -56,16 +64,16 @@ func eventsOf(t *testing.T, api *fake.Clientset) string {
 }
 
 func TestConditionIsWrittenOnceForEachChange(t *testing.T) {
-	inHerald(t, func(h *herald, api *fake.Clientset) {
+	inHerald(t, func(h *Herald, api *fake.Clientset) {
 		for range 3 {
-			h.condition(corev1.ConditionTrue, "Shaped", "all is well")
+			h.Condition(corev1.ConditionTrue, "Shaped", "all is well")
 			after(time.Second)
 		}
 		node, err := api.CoreV1().Nodes().Get(t.Context(), "edge", metav1.GetOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if c := conditionOf(node); c.Status != corev1.ConditionTrue || c.Reason != "Shaped" {
+		if c := Of(node, testCondition); c.Status != corev1.ConditionTrue || c.Reason != "Shaped" {
 			t.Errorf("the condition is %+v", c)
 		}
 		if n := patches(api); n != 1 {
@@ -78,10 +86,10 @@ func TestConditionIsWrittenOnceForEachChange(t *testing.T) {
 }
 
 func TestTroubleAndItsEndAreEventsOfTheNode(t *testing.T) {
-	inHerald(t, func(h *herald, api *fake.Clientset) {
-		h.condition(corev1.ConditionFalse, "UplinkMissing", "there is no device eth7")
+	inHerald(t, func(h *Herald, api *fake.Clientset) {
+		h.Condition(corev1.ConditionFalse, "UplinkMissing", "there is no device eth7")
 		after(time.Second)
-		h.condition(corev1.ConditionTrue, "Shaped", "all is well")
+		h.Condition(corev1.ConditionTrue, "Shaped", "all is well")
 		after(time.Second)
 		if got := eventsOf(t, api); got != "Warning Node UplinkMissing, Normal Node Shaped" && got != "Normal Node Shaped, Warning Node UplinkMissing" {
 			t.Errorf("events are %q", got)
@@ -90,24 +98,25 @@ func TestTroubleAndItsEndAreEventsOfTheNode(t *testing.T) {
 }
 
 func TestConditionIsOfferedUntilTheServerTakesIt(t *testing.T) {
-	inHerald(t, func(h *herald, api *fake.Clientset) {
+	inHerald(t, func(h *Herald, api *fake.Clientset) {
 		var back atomic.Bool
 		api.PrependReactor("get", "nodes", func(ktesting.Action) (bool, runtime.Object, error) {
 			return !back.Load(), nil, errors.New("connection refused")
 		})
-		h.condition(corev1.ConditionFalse, "KernelLacks", "there is no IFB")
+		h.Condition(corev1.ConditionFalse, "KernelLacks", "there is no IFB")
 		after(10 * time.Minute)
 		back.Store(true)
-		after(2 * heraldRetryMax)
+		after(2 * retryMax)
 		if n := patches(api); n != 1 {
 			t.Errorf("%d writes after the server came back, want 1", n)
 		}
 	})
 }
 
-func TestPodEventNamesThePodOfTheAPI(t *testing.T) {
-	inHerald(t, func(h *herald, api *fake.Clientset) {
-		h.podEvent(podRef{Namespace: "default", Name: "web", UID: "uid-web"}, "BandwidthRefused", "too much")
+func TestWarningsNameTheirObject(t *testing.T) {
+	inHerald(t, func(h *Herald, api *fake.Clientset) {
+		ref := &corev1.ObjectReference{Kind: "Pod", APIVersion: "v1", Namespace: "default", Name: "web", UID: "uid-web"}
+		h.Warn(ref, "BandwidthRefused", "too much")
 		after(time.Second)
 		list, err := api.CoreV1().Events("default").List(t.Context(), metav1.ListOptions{})
 		if err != nil || len(list.Items) != 1 {
@@ -116,6 +125,25 @@ func TestPodEventNamesThePodOfTheAPI(t *testing.T) {
 		e := list.Items[0]
 		if e.InvolvedObject.UID != "uid-web" || e.Type != corev1.EventTypeWarning || e.Message != "too much" {
 			t.Errorf("the event is %+v", e)
+		}
+	})
+}
+
+func TestEventsOfTheNodeWaitForAServer(t *testing.T) {
+	inHerald(t, func(h *Herald, api *fake.Clientset) {
+		var back atomic.Bool
+		api.PrependReactor("get", "nodes", func(ktesting.Action) (bool, runtime.Object, error) {
+			return !back.Load(), nil, errors.New("connection refused")
+		})
+		h.NodeEvent(corev1.EventTypeWarning, "RolledBack", "revision 7 cut the link")
+		after(10 * time.Minute)
+		back.Store(true)
+		after(2 * retryMax)
+		if got := eventsOf(t, api); got != "Warning Node RolledBack" {
+			t.Errorf("events are %q", got)
+		}
+		if n := patches(api); n != 0 {
+			t.Errorf("%d writes of a condition that nobody has set", n)
 		}
 	})
 }
