@@ -1,0 +1,226 @@
+package firewall
+
+import (
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	// roamGrace is how long an address counts after a node has left it for
+	// another one: packets of both are under way, and a node with two ways out
+	// changes to and fro.
+	roamGrace = 30 * time.Second
+	// joinGrace is how long a node that has joined may take until it has its
+	// Node object and its link. Images are imported meanwhile.
+	joinGrace = 10 * time.Minute
+)
+
+// places knows which addresses nodes come from: from their links now, from what
+// their Node objects remember, and from joins that have just been granted. Its
+// methods may be called from any goroutine.
+type places struct {
+	// links returns the addresses of a node's link now, none without one.
+	links func(node string) []netip.Addr
+	now   func() time.Time
+
+	mu    sync.Mutex
+	nodes map[string]*place
+}
+
+type place struct {
+	// exists tells that there is a Node object.
+	exists bool
+	// linked tells that the node has a link to this server now.
+	linked bool
+	// seen is where it comes and came from, the latest first.
+	seen []sighting
+	// joins is where it joins from; it counts until the time.
+	joins netip.Addr
+	until time.Time
+}
+
+// sighting is one address and when it was last seen; with present it is seen now.
+type sighting struct {
+	addr    netip.Addr
+	last    time.Time
+	present bool
+}
+
+func newPlaces(links func(string) []netip.Addr, now func() time.Time) *places {
+	return &places{links: links, now: now, nodes: map[string]*place{}}
+}
+
+// exists says that a node has its object, which remembers those addresses. It
+// tells whether what counts has changed.
+func (p *places) exists(node string, remembered []netip.Addr) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at := p.nodes[node]
+	if at == nil {
+		at = &place{}
+		p.nodes[node] = at
+	}
+	before, first := at.addrs(p.now()), !at.exists
+	at.exists = true
+	if first && len(at.seen) == 0 { // later the object only repeats what it was told
+		for _, a := range remembered {
+			at.seen = append(at.seen, sighting{addr: a, last: p.now()})
+		}
+	}
+	at.look(p.links(node), p.now())
+	return first || !slices.Equal(before, at.addrs(p.now()))
+}
+
+// gone says that the object of a node was deleted: all its addresses are
+// forgotten at once, whatever is still connected from there.
+func (p *places) gone(node string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.nodes, node)
+}
+
+// replaced says that another machine is to take a node's name.
+func (p *places) replaced(node string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if at := p.nodes[node]; at != nil {
+		at.seen, at.linked, at.joins = nil, false, netip.Addr{}
+	}
+}
+
+// admit counts an address as that of a node that joins.
+func (p *places) admit(node string, addr netip.Addr) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at := p.nodes[node]
+	if at == nil {
+		at = &place{}
+		p.nodes[node] = at
+	}
+	at.joins, at.until = addr, p.now().Add(joinGrace)
+}
+
+// look reads the link of a node that is known. It tells whether what counts has
+// changed.
+func (p *places) look(node string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at := p.nodes[node]
+	if at == nil {
+		return false
+	}
+	before := at.addrs(p.now())
+	at.look(p.links(node), p.now())
+	return !slices.Equal(before, at.addrs(p.now()))
+}
+
+// expire looks at all links and forgets what is over. It tells whether what
+// counts has changed.
+func (p *places) expire() (changed bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.now()
+	for name, at := range p.nodes {
+		before := at.addrs(time.Time{})
+		at.look(p.links(name), now)
+		at.forget(now)
+		changed = changed || !slices.Equal(before, at.addrs(now))
+		if !at.exists && !at.joins.IsValid() {
+			delete(p.nodes, name)
+			changed = true
+		}
+	}
+	return changed
+}
+
+// of returns the addresses of a node that count, the latest first.
+func (p *places) of(node string) []netip.Addr {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if at := p.nodes[node]; at != nil {
+		return at.addrs(p.now())
+	}
+	return nil
+}
+
+// remember returns what the object of a node is to remember: where it comes
+// from now, or where it came from when it was last seen.
+func (p *places) remember(node string) []netip.Addr {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at := p.nodes[node]
+	if at == nil {
+		return nil
+	}
+	var addrs []netip.Addr
+	for _, s := range at.seen {
+		if s.present || !at.linked {
+			addrs = append(addrs, s.addr)
+		}
+	}
+	if len(addrs) == 0 && at.joins.IsValid() {
+		addrs = append(addrs, at.joins)
+	}
+	return addrs
+}
+
+// joining returns the nodes that were let in and have no object yet, sorted.
+func (p *places) joining() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var names []string
+	for name, at := range p.nodes {
+		if !at.exists && at.joins.IsValid() && p.now().Before(at.until) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// look notes where the link is from. A link ends the time of joining: from now
+// on the link says where the node is.
+func (at *place) look(links []netip.Addr, now time.Time) {
+	at.linked = len(links) > 0
+	for i := range at.seen {
+		s := &at.seen[i]
+		if s.present && at.linked {
+			s.last = now
+		}
+		s.present = false
+	}
+	for _, a := range slices.Backward(links) {
+		at.seen = slices.DeleteFunc(at.seen, func(s sighting) bool { return s.addr == a })
+		at.seen = slices.Insert(at.seen, 0, sighting{addr: a, last: now, present: true})
+	}
+	if at.linked && at.exists {
+		at.joins = netip.Addr{}
+	}
+}
+
+// forget drops what is over. A node without a link keeps what it had: it comes
+// back from there, if it can.
+func (at *place) forget(now time.Time) {
+	if at.linked {
+		at.seen = slices.DeleteFunc(at.seen, func(s sighting) bool { return !s.present && now.Sub(s.last) >= roamGrace })
+	}
+	if at.joins.IsValid() && !now.Before(at.until) {
+		at.joins = netip.Addr{}
+	}
+}
+
+// addrs are those that count at a time; at the zero time all.
+func (at *place) addrs(now time.Time) []netip.Addr {
+	var addrs []netip.Addr
+	for _, s := range at.seen {
+		if s.present || !at.linked || now.Sub(s.last) < roamGrace {
+			addrs = append(addrs, s.addr)
+		}
+	}
+	if at.joins.IsValid() && now.Before(at.until) && !slices.Contains(addrs, at.joins) {
+		addrs = append(addrs, at.joins)
+	}
+	return addrs
+}
