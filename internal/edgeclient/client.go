@@ -21,6 +21,12 @@ type Policies = gentype.ClientWithList[*v1alpha1.BandwidthPolicy, *v1alpha1.Band
 // Reports gets, lists, watches and writes reports of nodes.
 type Reports = gentype.ClientWithList[*v1alpha1.NodeBandwidth, *v1alpha1.NodeBandwidthList]
 
+// Firewalls gets, lists, watches and writes edge firewalls.
+type Firewalls = gentype.ClientWithList[*v1alpha1.EdgeFirewall, *v1alpha1.EdgeFirewallList]
+
+// AddressSets gets, lists, watches and writes sets of addresses.
+type AddressSets = gentype.ClientWithList[*v1alpha1.AddressSet, *v1alpha1.AddressSetList]
+
 // Client is safe for use by several goroutines.
 type Client struct {
 	rest   rest.Interface
@@ -57,6 +63,20 @@ func (c *Client) NodeBandwidths() *Reports {
 	return gentype.NewClientWithList(v1alpha1.NodeBandwidths, c.rest, c.params, "",
 		func() *v1alpha1.NodeBandwidth { return &v1alpha1.NodeBandwidth{} },
 		func() *v1alpha1.NodeBandwidthList { return &v1alpha1.NodeBandwidthList{} })
+}
+
+// EdgeFirewalls returns the edge firewalls of the cluster.
+func (c *Client) EdgeFirewalls() *Firewalls {
+	return gentype.NewClientWithList(v1alpha1.EdgeFirewalls, c.rest, c.params, "",
+		func() *v1alpha1.EdgeFirewall { return &v1alpha1.EdgeFirewall{} },
+		func() *v1alpha1.EdgeFirewallList { return &v1alpha1.EdgeFirewallList{} })
+}
+
+// AddressSets returns the sets of addresses of the cluster.
+func (c *Client) AddressSets() *AddressSets {
+	return gentype.NewClientWithList(v1alpha1.AddressSets, c.rest, c.params, "",
+		func() *v1alpha1.AddressSet { return &v1alpha1.AddressSet{} },
+		func() *v1alpha1.AddressSetList { return &v1alpha1.AddressSetList{} })
 }
 
 // lister is what both kinds of clients offer.

@@ -75,3 +75,17 @@ func TestSourceListsAndWatches(t *testing.T) {
 		t.Fatal(errors.New("a list of another type"))
 	}
 }
+
+func TestFirewallsAndSetsAreOfTheCluster(t *testing.T) {
+	client, last := api(t)
+	firewall := &v1alpha1.EdgeFirewall{ObjectMeta: metav1.ObjectMeta{Name: "f"}, Status: v1alpha1.EdgeFirewallStatus{Revision: 7}}
+	got, err := client.EdgeFirewalls().UpdateStatus(t.Context(), firewall, metav1.UpdateOptions{})
+	if err != nil || got.Status.Revision != 7 || last.URL.Path != "/apis/edge.kedge.io/v1alpha1/edgefirewalls/f/status" {
+		t.Error(got, err, last.URL.Path)
+	}
+	set := &v1alpha1.AddressSet{ObjectMeta: metav1.ObjectMeta{Name: "s"}, Status: v1alpha1.AddressSetStatus{IPv4: 2}}
+	sent, err := client.AddressSets().UpdateStatus(t.Context(), set, metav1.UpdateOptions{})
+	if err != nil || sent.Status.IPv4 != 2 || last.URL.Path != "/apis/edge.kedge.io/v1alpha1/addresssets/s/status" {
+		t.Error(sent, err, last.URL.Path)
+	}
+}

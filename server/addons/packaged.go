@@ -51,8 +51,9 @@ type values struct {
 	ServiceProxyName string
 	// Directions are those in which a pod may have a guarantee.
 	Directions []string
-	// BandwidthDefinitions are YAML documents.
+	// BandwidthDefinitions and FirewallDefinitions are YAML documents.
 	BandwidthDefinitions string
+	FirewallDefinitions  string
 }
 
 // packagedFile is where the manifest NAME is put below the folder.
@@ -105,6 +106,6 @@ func defaultValues(dns netip.Addr) values {
 	return values{
 		ClusterDNS: dns, AgentGroup: pki.AgentGroup, AgentUserPrefix: pki.AgentClient("", wire.Pin{}).CommonName,
 		KubeletClient: "system:kube-apiserver", ServiceProxyName: "kedge", Directions: []string{"egress", "ingress"},
-		BandwidthDefinitions: crd.Bandwidth(),
+		BandwidthDefinitions: crd.Bandwidth(), FirewallDefinitions: crd.Firewall(),
 	}
 }

@@ -1,6 +1,7 @@
 package v1alpha1
 
-// Conditions of a [BandwidthPolicy].
+// Conditions of a [BandwidthPolicy]; ConditionAccepted is one of an
+// [EdgeFirewall] and of an [AddressSet], too.
 const (
 	// ConditionAccepted: the spec can be followed.
 	ConditionAccepted = "Accepted"
@@ -18,6 +19,33 @@ const (
 	ConditionShaping = "Shaping"
 	// ConditionGuaranteed: the uplink's rates are known and all guarantees fit.
 	ConditionGuaranteed = "Guaranteed"
+)
+
+// ConditionEnforced of an [EdgeFirewall]: all nodes that it selects enforce this
+// generation and have proven that they still reach a server.
+const ConditionEnforced = "Enforced"
+
+// ConditionCurrent of an [AddressSet]: all its sources could be read.
+const ConditionCurrent = "Current"
+
+// Reasons of the conditions of firewalls and address sets.
+const (
+	// ReasonEnforced: all selected nodes enforce it.
+	ReasonEnforced = "Enforced"
+	// ReasonNoNodes: it selects no node.
+	ReasonNoNodes = "NoNodes"
+	// ReasonRolledBack: nodes lost their server with it and went back.
+	ReasonRolledBack = "RolledBack"
+	// ReasonFailed: nodes could not apply it.
+	ReasonFailed = "Failed"
+	// ReasonAddressSetMissing: it names a set that does not exist.
+	ReasonAddressSetMissing = "AddressSetMissing"
+	// ReasonTooMany: the sources together have more than a set may have.
+	ReasonTooMany = "TooMany"
+	// ReasonCurrent: all sources could be read.
+	ReasonCurrent = "Current"
+	// ReasonSourceFailed: a source could not be read; what it had before counts.
+	ReasonSourceFailed = "SourceFailed"
 )
 
 // NodeConditionBandwidth is the condition in the status of the node itself.

@@ -3,7 +3,8 @@
 // that acts on them. It depends on apimachinery only.
 //
 // [BandwidthPolicy] is what a person wants, [NodeBandwidth] what a node makes of
-// it. The annotations of pods are in annotations.go.
+// it. The annotations of pods are in annotations.go. [EdgeFirewall] is what hosts
+// let in and out, [AddressSet] are addresses that firewalls name.
 //
 // The deep copies and the definitions (crd/) are generated: make codegen.
 //

@@ -17,12 +17,16 @@ const (
 const (
 	BandwidthPolicies = "bandwidthpolicies"
 	NodeBandwidths    = "nodebandwidths"
+	EdgeFirewalls     = "edgefirewalls"
+	AddressSets       = "addresssets"
 )
 
 // Names of the kinds in manifests.
 const (
 	KindBandwidthPolicy = "BandwidthPolicy"
 	KindNodeBandwidth   = "NodeBandwidth"
+	KindEdgeFirewall    = "EdgeFirewall"
+	KindAddressSet      = "AddressSet"
 )
 
 // GroupVersion returns the group and version of all kinds of this package.
@@ -37,7 +41,8 @@ func Resource(plural string) schema.GroupVersionResource {
 
 // AddToScheme makes the kinds known to scheme.
 func AddToScheme(scheme *runtime.Scheme) error {
-	scheme.AddKnownTypes(GroupVersion(), &BandwidthPolicy{}, &BandwidthPolicyList{}, &NodeBandwidth{}, &NodeBandwidthList{})
+	scheme.AddKnownTypes(GroupVersion(), &BandwidthPolicy{}, &BandwidthPolicyList{}, &NodeBandwidth{}, &NodeBandwidthList{},
+		&EdgeFirewall{}, &EdgeFirewallList{}, &AddressSet{}, &AddressSetList{})
 	metav1.AddToGroupVersion(scheme, GroupVersion())
 	return nil
 }

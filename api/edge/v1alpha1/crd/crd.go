@@ -2,7 +2,7 @@
 // takes them. The YAML files are generated from the types and their markers in
 // package v1alpha1: make codegen.
 //
-// Start reading at [Bandwidth].
+// Start reading at [Bandwidth] and [Firewall].
 package crd
 
 import (
@@ -18,6 +18,12 @@ var files embed.FS
 // documents.
 func Bandwidth() string {
 	return read("edge.kedge.io_bandwidthpolicies.yaml") + read("edge.kedge.io_nodebandwidths.yaml")
+}
+
+// Firewall returns the definitions of EdgeFirewall and AddressSet as YAML
+// documents.
+func Firewall() string {
+	return read("edge.kedge.io_edgefirewalls.yaml") + read("edge.kedge.io_addresssets.yaml")
 }
 
 func read(name string) string {

@@ -2,7 +2,6 @@ package crd_test
 
 import (
 	"context"
-	"math"
 	"os"
 	"strings"
 	"testing"
@@ -14,6 +13,7 @@ import (
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/cel"
 	schemavalidation "k8s.io/apiextensions-apiserver/pkg/apiserver/validation"
 	"k8s.io/apimachinery/pkg/util/yaml"
+	celconfig "k8s.io/apiserver/pkg/apis/cel"
 
 	"github.com/kedge-io/kedge/api/edge/v1alpha1/crd"
 )
@@ -22,7 +22,7 @@ import (
 func definitions(t *testing.T) map[string]*apiextensions.CustomResourceDefinition {
 	t.Helper()
 	all := map[string]*apiextensions.CustomResourceDefinition{}
-	for doc := range strings.SplitSeq(crd.Bandwidth(), "---\n") {
+	for doc := range strings.SplitSeq(crd.Bandwidth()+crd.Firewall(), "---\n") {
 		if doc == "" {
 			continue
 		}
@@ -45,7 +45,7 @@ func definitions(t *testing.T) map[string]*apiextensions.CustomResourceDefinitio
 // Among other things this bounds what the rules may cost.
 func TestServerTakesTheDefinitions(t *testing.T) {
 	all := definitions(t)
-	if len(all) != 2 {
+	if len(all) != 4 {
 		t.Fatalf("there are %d definitions", len(all))
 	}
 	for kind, def := range all {
@@ -55,27 +55,39 @@ func TestServerTakesTheDefinitions(t *testing.T) {
 	}
 }
 
-// validate returns what the server would say to a policy with this spec.
-func validate(t *testing.T, spec string) string {
+// checker says what the server would say to objects of one kind.
+type checker struct {
+	kind   string
+	schema *schema.Structural
+	fields schemavalidation.SchemaValidator
+	rules  *cel.Validator
+}
+
+func newChecker(t *testing.T, kind string) checker {
 	t.Helper()
-	object := map[string]any{}
-	text := "apiVersion: edge.kedge.io/v1alpha1\nkind: BandwidthPolicy\nmetadata: {name: p, namespace: default}\nspec: " + spec
-	if err := yaml.Unmarshal([]byte(text), &object); err != nil {
-		t.Fatal(err)
-	}
-	props := definitions(t)["BandwidthPolicy"].Spec.Validation.OpenAPIV3Schema
+	props := definitions(t)[kind].Spec.Validation.OpenAPIV3Schema
 	structural, err := schema.NewStructural(props)
 	if err != nil {
 		t.Fatal(err)
 	}
-	validator, _, err := schemavalidation.NewSchemaValidator(props)
+	fields, _, err := schemavalidation.NewSchemaValidator(props)
 	if err != nil {
 		t.Fatal(err)
 	}
-	errs := schemavalidation.ValidateCustomResource(nil, object, validator)
+	return checker{kind, structural, fields, cel.NewValidator(structural, true, celconfig.PerCallLimit)}
+}
+
+// check returns what the server would say to an object with this spec.
+func (c checker) check(t *testing.T, spec string) string {
+	t.Helper()
+	object := map[string]any{}
+	text := "apiVersion: edge.kedge.io/v1alpha1\nkind: " + c.kind + "\nmetadata: {name: p, namespace: default}\nspec: " + spec
+	if err := yaml.Unmarshal([]byte(text), &object); err != nil {
+		t.Fatal(err)
+	}
+	errs := schemavalidation.ValidateCustomResource(nil, object, c.fields)
 	if len(errs) == 0 { // the server does the same
-		rules := cel.NewValidator(structural, true, math.MaxInt64)
-		errs, _ = rules.Validate(context.Background(), nil, structural, object, nil, math.MaxInt64)
+		errs, _ = c.rules.Validate(context.Background(), nil, c.schema, object, nil, celconfig.RuntimeCELCostBudget)
 	}
 	if len(errs) == 0 {
 		return ""
@@ -84,6 +96,7 @@ func validate(t *testing.T, spec string) string {
 }
 
 func TestRulesOfPolicies(t *testing.T) {
+	c := newChecker(t, "BandwidthPolicy")
 	for spec, want := range map[string]string{
 		`{egress: {max: 10M}}`:                         "",
 		`{egress: {max: 1k}, ingress: {max: 1P}}`:      "",
@@ -115,7 +128,7 @@ func TestRulesOfPolicies(t *testing.T) {
 		`{podSelector: {matchExpressions: [{key: a, operator: In}]}, egress: {max: 1M}}`:                  "In and NotIn need values",
 		`{podSelector: {matchExpressions: [{key: a, operator: Exists, values: [b]}]}, egress: {max: 1M}}`: "Exists and DoesNotExist take none",
 	} {
-		got := validate(t, spec)
+		got := c.check(t, spec)
 		if want == "" && got != "" || !strings.Contains(got, want) {
 			t.Errorf("%s:\n got %q\nwant %q", spec, got, want)
 		}
@@ -127,14 +140,14 @@ func TestExampleIsValid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := 0
+	found, c := 0, newChecker(t, "BandwidthPolicy")
 	for doc := range strings.SplitSeq(string(raw), "---\n") {
 		kind, spec, _ := strings.Cut(doc, "\nspec:\n")
 		if !strings.Contains(kind, "kind: BandwidthPolicy") {
 			continue
 		}
 		found++
-		if problem := validate(t, "\n"+spec); problem != "" {
+		if problem := c.check(t, "\n"+spec); problem != "" {
 			t.Errorf("%s\n%s", doc, problem)
 		}
 	}
