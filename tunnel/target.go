@@ -30,6 +30,11 @@ var (
 // TargetStatus speaks HTTP with what a node lets its server see of itself.
 var TargetStatus = Target{Network: NetworkInternal, Address: "status"}
 
+// TargetFirewall is the stream of the edge firewall: the server says what is to
+// be enforced, the node what became of it. It is on the control lane for as long
+// as the session lasts.
+var TargetFirewall = Target{Network: NetworkInternal, Address: "firewall"}
+
 // TargetWant asks the node's end for one more lane of a class. It accepts, with
 // a stream that carries nothing, and opens the lane when it can.
 func TargetWant(class Lane) Target {

@@ -244,7 +244,7 @@ func (h *Hub) capabilities() []string {
 	if h.cfg.ControlOnly {
 		return nil
 	}
-	words := []string{transport.CapabilityLanes}
+	words := []string{transport.CapabilityLanes, transport.CapabilityFirewall}
 	if h.cfg.Packet != nil {
 		words = append(words, transport.CapabilityRelay)
 	}

@@ -57,6 +57,9 @@ func (s *Spoke) capabilities() []string {
 	if s.cfg.Packet != nil {
 		words = append(words, transport.CapabilityRelay)
 	}
+	if s.cfg.Firewall != nil {
+		words = append(words, transport.CapabilityFirewall)
+	}
 	return words
 }
 
@@ -90,6 +93,8 @@ func (s *Spoke) answer(ctx context.Context, t tunnel.Target, k *lanes) (net.Conn
 		return s.bench(t)
 	case tunnel.TargetStatus:
 		return s.ask(t)
+	case tunnel.TargetFirewall:
+		return s.firewall(t)
 	case tunnel.TargetWant(tunnel.LaneBulk):
 		if k != nil {
 			k.want(tunnel.LaneBulk)

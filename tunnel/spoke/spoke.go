@@ -64,6 +64,10 @@ type Config struct {
 	// Status answers the server's questions about the node, GET only; nil refuses
 	// them. Its requests come one at a time on each stream.
 	Status http.Handler
+	// Firewall serves the server's stream about the edge firewall until the
+	// stream or ctx, which is the session's, ends; nil tells the server that there
+	// is no firewall here. A newer stream may begin before an older one has ended.
+	Firewall func(ctx context.Context, stream net.Conn)
 	// Session is for each control session; its Dial is set by the spoke.
 	Session transport.Config
 	// Lanes is for the lanes of each session; Dial, Packet, WantLane and
@@ -108,6 +112,9 @@ type Spoke struct {
 	refused *quiet.Log
 	benches atomic.Int32
 	asking  atomic.Int32
+	// firewalls counts streams of the edge firewall, serving those who serve them.
+	firewalls atomic.Int32
+	serving   sync.WaitGroup
 }
 
 // Status is the state of the link as the node sees it.
@@ -170,6 +177,7 @@ func (s *Spoke) Component(needs ...string) lifecycle.Component {
 // through the link for the first time.
 func (s *Spoke) Run(ctx context.Context, ready func()) error {
 	defer s.enter(tunnel.StateStopped)
+	defer s.serving.Wait()
 	var once sync.Once
 	attempt := 0
 	for ctx.Err() == nil {

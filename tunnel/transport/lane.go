@@ -26,6 +26,8 @@ const (
 	CapabilityLanes = "lanes"
 	// CapabilityRelay: packets of pods on a relay lane.
 	CapabilityRelay = "relay"
+	// CapabilityFirewall: the node enforces the edge firewall.
+	CapabilityFirewall = "firewall"
 )
 
 // Has says that the other end has a capability.
