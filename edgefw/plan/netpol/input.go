@@ -19,9 +19,10 @@ type Input struct {
 	Policies   []*networkingv1.NetworkPolicy
 	// DNS is the address of the cluster DNS; zero for none.
 	DNS netip.Addr
-	// API is the service address of the API server, and APIPorts are those by
-	// which it is reached there, as written in policies and as rewritten on the
-	// node. Zero and empty for none.
+	// API is the service address of the API server, which is on each node. Who
+	// may use one of APIPorts there may use all of them: those that people write
+	// in policies, and the one that the node rewrites them to. Zero and empty
+	// for none.
 	API      netip.Addr
 	APIPorts []uint16
 }
@@ -39,6 +40,9 @@ type Pod struct {
 	// HostNetwork tells that it is in the network of its host: no policy selects
 	// it, and it is nobody's peer.
 	HostNetwork bool
+	// Mirror tells that it stands for a static pod, whose UID anybody who may
+	// create pods can claim: a pod that has it by itself wins, then the oldest.
+	Mirror bool
 	// Ended tells that all its containers ended for good.
 	Ended bool
 	// Leaving tells that it is being deleted, Created when it was made: where two
@@ -54,12 +58,9 @@ type NamedPort struct {
 	Port     uint16
 }
 
-// The UID of a static pod in the container runtime is not that of its object in
-// the API, but one of these annotations; the first is that of the object.
-const (
-	mirrorAnnotation = "kubernetes.io/config.mirror"
-	hashAnnotation   = "kubernetes.io/config.hash"
-)
+// mirrorAnnotation is the UID that a static pod has in the container runtime,
+// on the object that stands for it in the API, which has another UID.
+const mirrorAnnotation = "kubernetes.io/config.mirror"
 
 // PodOf is what policies see of an object of the API.
 func PodOf(o *corev1.Pod) Pod {
@@ -68,10 +69,8 @@ func PodOf(o *corev1.Pod) Pod {
 		HostNetwork: o.Spec.HostNetwork, Ended: o.Status.Phase == corev1.PodSucceeded || o.Status.Phase == corev1.PodFailed,
 		Leaving: o.DeletionTimestamp != nil, Created: o.CreationTimestamp.Time,
 	}
-	for _, key := range []string{hashAnnotation, mirrorAnnotation} {
-		if uid := o.Annotations[key]; uid != "" {
-			p.UID = uid
-		}
+	if uid := o.Annotations[mirrorAnnotation]; uid != "" {
+		p.UID, p.Mirror = uid, true
 	}
 	if p.Ended || p.HostNetwork {
 		return p
