@@ -1,0 +1,49 @@
+package sources_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/kedge-io/kedge/server/firewall/sources"
+)
+
+func TestListsHaveOneAddressALine(t *testing.T) {
+	got, err := sources.ParseList(strings.NewReader("\ufeff# offices\r\n203.0.113.7\r\n\n  10.1.2.3/8 ; the old net\n2001:db8::/32 # new\n203.0.113.7/32\n10.0.0.0/24"))
+	if want := "[10.0.0.0/8 10.0.0.0/24 203.0.113.7/32 2001:db8::/32]"; err != nil || fmt.Sprint(got) != want {
+		t.Errorf("got %v, %v, want %s", got, err, want)
+	}
+	if got, err := sources.ParseList(strings.NewReader("# nothing\n")); err != nil || len(got) != 0 {
+		t.Error(got, err)
+	}
+}
+
+func TestErrorsOfListsNameTheLine(t *testing.T) {
+	for text, want := range map[string]string{
+		"10.0.0.0/8\nexample.org\n":             `line 2: "example.org" is neither an address nor a range: write for instance 203.0.113.7`,
+		"10.0.0.0/33":                           `line 1: "10.0.0.0/33" is neither`,
+		"10.0.0.1-10.0.0.9":                     "line 1: ",
+		"\n\n::ffff:10.0.0.1":                   `line 3: "::ffff:10.0.0.1" is neither`,
+		"fe80::1%eth0":                          "line 1: ",
+		"10.0.0.1 10.0.0.2":                     "line 1: ",
+		"<html>" + strings.Repeat("x", 200):     `line 1: "<html>xxx`,
+		strings.Repeat("x", 5000):               "line 1: ",
+		strings.Repeat("10.0.0.0/8\n", 100_001): "line 100001: more than 100000 addresses and ranges",
+	} {
+		if got, err := sources.ParseList(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) || len(err.Error()) > 250 {
+			t.Errorf("%.40q: %v, %v, want %s", text, got, err, want)
+		}
+	}
+}
+
+func FuzzParseList(f *testing.F) {
+	f.Add("10.0.0.0/8\n# a\n2001:db8::1\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		got, err := sources.ParseList(strings.NewReader(text))
+		for i, p := range got {
+			if err != nil || !p.IsValid() || p != p.Masked() || p.Addr().Is4In6() || i > 0 && got[i-1] == p {
+				t.Fatal(got, err)
+			}
+		}
+	})
+}
