@@ -42,8 +42,8 @@ type State struct {
 
 // Refusal is what was rolled back and is not tried again.
 type Refusal struct {
-	// Hash is that of the host's rules, or of the whole where those were not new.
-	Hash string `json:"hash"`
+	// Keys name the parts that were new, as package edgefw does.
+	Keys []string `json:"keys"`
 	// Revision is the one in which it came.
 	Revision uint64    `json:"revision"`
 	Reason   string    `json:"reason"`

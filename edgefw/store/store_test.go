@@ -30,7 +30,7 @@ func example() *State {
 		},
 		Facts:   model.Facts{Servers: []netip.AddrPort{netip.MustParseAddrPort("198.51.100.1:6443")}, PodRange: netip.MustParsePrefix("10.42.1.0/24")},
 		Names:   map[string][]netip.Addr{"a.example": {netip.MustParseAddr("203.0.113.1")}},
-		Refused: []Refusal{{Hash: "00ff", Revision: 6, Reason: "cut", At: time.Unix(1e9, 0).UTC()}},
+		Refused: []Refusal{{Keys: []string{"host/00ff"}, Revision: 6, Reason: "cut", At: time.Unix(1e9, 0).UTC()}},
 	}
 }
 
