@@ -126,7 +126,7 @@ func (b *build) set(p *peers) model.SetID {
 	}
 	list := union(p.blocks, addrs)
 	if before := b.last[id].Prefixes; slices.Equal(before, list) {
-		list = before
+		list = before // nil for none
 	}
 	b.sets[id] = model.Set{Prefixes: list}
 	return id

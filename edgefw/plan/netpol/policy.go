@@ -63,8 +63,7 @@ func (b *build) ingress(id string, pods *podSet, namespace string, r *networking
 	}
 }
 
-// egress adds a rule. Its named ports are those of the peers: blocks of
-// addresses have none.
+// egress adds a rule. Its named ports are those of the pods that it leads to.
 func (b *build) egress(id string, pods *podSet, namespace string, r *networkingv1.NetworkPolicyEgressRule) {
 	to := b.peersOf(namespace, r.To)
 	groups, names := split(r.Ports)
@@ -76,7 +75,7 @@ func (b *build) egress(id string, pods *podSet, namespace string, r *networkingv
 		b.allow(model.Egress, pods, rule, b.set(&peers{key: "api", blocks: single(b.in.API)}))
 	}
 	for _, n := range names {
-		for _, port := range sortedPorts(b.ix.byNumber(to.podsOr(b.ix.all), n)) {
+		for _, port := range sortedPorts(b.ix.byNumber(b.receivers(to), n)) {
 			some := &peers{key: keyOf(to.key, n.String(), fmt.Sprint(port.number)), pods: port.pods}
 			b.allow(model.Egress, pods, model.PodRule{ID: id, Protocol: n.protocol, Ports: []model.PortRange{model.Port(port.number)}}, b.set(some))
 		}
@@ -159,11 +158,21 @@ func (p *peers) covers(addr netip.Addr) bool {
 	return p.anybody || p.blocks != nil && p.blocks.Contains(addr)
 }
 
-func (p *peers) podsOr(all []int32) []int32 {
+// receivers are the pods among the peers, those in blocks included.
+func (b *build) receivers(p *peers) []int32 {
 	if p.anybody {
-		return all
+		return b.ix.all
 	}
-	return p.pods
+	if p.blocks == nil {
+		return p.pods
+	}
+	var inside []int32
+	for i := range b.ix.pods {
+		if slices.ContainsFunc(b.ix.pods[i].addresses, p.blocks.Contains) {
+			inside = append(inside, int32(i))
+		}
+	}
+	return merge(p.pods, inside)
 }
 
 func single(addr netip.Addr) *netipx.IPSet {

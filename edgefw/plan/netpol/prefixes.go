@@ -8,10 +8,14 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 )
 
-// merged is the smallest list of prefixes that covers exactly the addresses.
+// merged is the smallest list of prefixes that covers exactly the addresses,
+// which it sorts; nil for none.
 func merged(addrs []netip.Addr) []netip.Prefix {
 	if !slices.IsSortedFunc(addrs, netip.Addr.Compare) {
 		slices.SortFunc(addrs, netip.Addr.Compare)
+	}
+	if len(addrs) == 0 {
+		return nil
 	}
 	out := make([]netip.Prefix, 0, len(addrs))
 	for i, a := range addrs {
