@@ -106,6 +106,19 @@ func open(flags int) (int, error) {
 	return fd, nil
 }
 
+// Listen turns a connection, once it has asked for something that the kernel will
+// send on its own, into what [Listen] returns. The connection is no more.
+func (c *Conn) Listen() (*os.File, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := unix.SetNonblock(c.fd, true); err != nil {
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	fd := c.fd
+	c.fd = -1
+	return os.NewFile(uintptr(fd), "nfnetlink"), nil
+}
+
 // Close closes the socket.
 func (c *Conn) Close() error {
 	c.mu.Lock()
