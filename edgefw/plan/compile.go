@@ -1,11 +1,17 @@
 package plan
 
-import "github.com/kedge-io/kedge/edgefw/plan/netpol"
+import (
+	"github.com/kedge-io/kedge/edgefw/model"
+	"github.com/kedge-io/kedge/edgefw/plan/netpol"
+)
 
 // Compiler compiles again and again and keeps what did not change. Its zero
 // value is ready. It is not for concurrent use.
 type Compiler struct {
 	pods netpol.Compiler
+	last *memory
+	// number counts what was made: two things with the same number are the same.
+	number int
 }
 
 // Compile computes the rulesets of all nodes. The same input, in any order,
@@ -15,5 +21,51 @@ func Compile(in Input) Compiled { return new(Compiler).Compile(in) }
 // Compile is the function [Compile]; rulesets, sets and slices that are the same
 // as last time are the same pointers.
 func (c *Compiler) Compile(in Input) Compiled {
-	return Compiled{}
+	if c.last == nil {
+		c.last = newMemory()
+	}
+	r := &run{c: c, in: &in, now: newMemory(), pods: c.pods.Compile(in.Pods), sources: map[model.SetID]source{}}
+	r.firewalls = r.translateAll()
+	r.services = r.servicesByNode()
+	r.sites = sitesOf(&in.Inventory)
+	out := r.nodes()
+	c.last = r.now
+	return out
+}
+
+// run is one compilation.
+type run struct {
+	c   *Compiler
+	in  *Input
+	now *memory
+	// firewalls are in the order in which they are asked.
+	firewalls []firewall
+	services  map[string][]*service
+	sites     *sites
+	pods      *netpol.Compiled
+	// sources tell what is in the sets that firewalls and services name.
+	sources map[model.SetID]source
+}
+
+// memory is what one compilation leaves to the next: all that it made or found
+// in the memory before it.
+type memory struct {
+	translations map[string]*translation
+	services     map[string]*service
+	hosts        map[string]*host
+	sets         map[setKey]*set
+	pods         map[*netpol.Result]int
+	rulesets     map[string]*model.Ruleset
+	lists        map[string][]string
+}
+
+func newMemory() *memory {
+	return &memory{translations: map[string]*translation{}, services: map[string]*service{}, hosts: map[string]*host{},
+		sets: map[setKey]*set{}, pods: map[*netpol.Result]int{}, rulesets: map[string]*model.Ruleset{},
+		lists: map[string][]string{}}
+}
+
+func (c *Compiler) next() int {
+	c.number++
+	return c.number
 }

@@ -1,13 +1,130 @@
 package plan
 
-import "github.com/kedge-io/kedge/edgefw/model"
+import (
+	"net/netip"
+	"slices"
 
-// Decide says what becomes of a packet on a node, and why, in the kernel's order.
+	"github.com/kedge-io/kedge/edgefw/model"
+	"github.com/kedge-io/kedge/edgefw/plan/netpol"
+)
+
+// Decide says what becomes of a packet on a node, and why, in the kernel's
+// order. Its direction is seen from the node; for a packet that the node
+// forwards for one of its pods it means nothing. Limits are taken as not used
+// up.
 func Decide(rs *model.Ruleset, facts model.Facts, local Local, p model.Packet) model.Decision {
-	return model.Decision{}
+	return newJudge(rs, facts, local, ImpliedRules).decide(p)
 }
 
 // DecideAlone is [Decide] without what is implied: what the rules alone would do.
 func DecideAlone(rs *model.Ruleset, local Local, p model.Packet) model.Decision {
-	return model.Decision{}
+	return newJudge(rs, model.Facts{}, local, noImplied).decide(p)
+}
+
+func noImplied(model.Facts, model.Direction) []Implied { return nil }
+
+// judge decides about packets of one node.
+type judge struct {
+	rs      *model.Ruleset
+	facts   model.Facts
+	local   Local
+	implied func(model.Facts, model.Direction) []Implied
+}
+
+func newJudge(rs *model.Ruleset, facts model.Facts, local Local, implied func(model.Facts, model.Direction) []Implied) *judge {
+	return &judge{rs: rs, facts: facts, local: local, implied: implied}
+}
+
+func (j *judge) decide(p model.Packet) model.Decision {
+	p.From, p.To = plain(p.From), plain(p.To)
+	sender, receiver := j.ownPod(p.From.Addr()), j.ownPod(p.To.Addr())
+	switch {
+	case sender && !receiver && j.isHost(p.To.Addr()):
+		return j.fromPodToHost(p)
+	case receiver && !sender && (p.Direction == model.Egress || j.isOwn(p.From.Addr())):
+		// A node always reaches its own pods, as far as policies go.
+		p.Direction = model.Egress
+		return j.host(p)
+	case sender || receiver:
+		return j.forward(p)
+	default:
+		return j.host(p)
+	}
+}
+
+// fromPodToHost: what comes to the host is first asked about by the rules of the
+// host, then by the pod's own policies if it is for the cluster's DNS or API. Other
+// addresses of its own node a pod always reaches, as far as policies go.
+func (j *judge) fromPodToHost(p model.Packet) model.Decision {
+	p.Direction = model.Ingress
+	if p.Link == "" {
+		p.Link = j.facts.PodLink
+	}
+	d := j.host(p)
+	if refuses(d) || !j.isForPods(p.To.Addr()) {
+		return d
+	}
+	if pod := j.forward(p); pod.Verdict != model.Pass {
+		pod.Logged = append(d.Logged, pod.Logged...)
+		return pod
+	}
+	return d
+}
+
+// forward is about packets from or to pods, which only policies judge.
+func (j *judge) forward(p model.Packet) model.Decision {
+	if p.Established && len(j.rs.Pods.Guarded) > 0 && !j.isForPods(p.To.Addr()) {
+		// The node does not track what pods say to its DNS and API.
+		return model.Decision{Verdict: model.Allow, Rule: "implied/established", Why: "it belongs to a connection that was let through"}
+	}
+	d := netpol.DecidePod(j.rs, j.local.Pods, p)
+	if d.Verdict == model.Pass && d.Why == "" {
+		d.Why = "no network policy is about it"
+	}
+	return d
+}
+
+func refuses(d model.Decision) bool { return d.Verdict == model.Deny || d.Verdict == model.Reject }
+
+func plain(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(a.Addr().Unmap().WithZone(""), a.Port())
+}
+
+func (j *judge) ownPod(a netip.Addr) bool {
+	for _, addrs := range j.local.Pods {
+		if slices.Contains(addrs, a) {
+			return true
+		}
+	}
+	return false
+}
+
+// isOwn tells whether an address is certainly one of this machine.
+func (j *judge) isOwn(a netip.Addr) bool {
+	return a.IsLoopback() || j.isForPods(a) || slices.Contains(j.local.Addresses, a)
+}
+
+// isForPods tells whether an address is one of those by which the node serves
+// its pods.
+func (j *judge) isForPods(a netip.Addr) bool {
+	return a.IsValid() && (a == j.facts.ClusterDNS || a == j.facts.API)
+}
+
+// isHost tells whether what is sent to an address comes to the host. Unless it
+// is known which ones it has, it is all that no pod and no service has.
+func (j *judge) isHost(a netip.Addr) bool {
+	if j.isOwn(a) || a.IsMulticast() || a == broadcast {
+		return true
+	}
+	return len(j.local.Addresses) == 0 && !j.isService(a) && !j.isPodRange(a)
+}
+
+var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+
+func (j *judge) isService(a netip.Addr) bool {
+	return j.facts.Services.IsValid() && j.facts.Services.Contains(a)
+}
+
+func (j *judge) isPodRange(a netip.Addr) bool {
+	return j.facts.PodRange.IsValid() && j.facts.PodRange.Contains(a)
 }
