@@ -1,0 +1,145 @@
+package apply
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/kedge-io/kedge/edgefw/apply/render"
+	"github.com/kedge-io/kedge/edgefw/model"
+)
+
+// rejectJumps are the chains of table filter in which the kernel answers.
+var rejectJumps = []string{"INPUT", "FORWARD", "OUTPUT"}
+
+var rejectMatch = fmt.Sprintf("-m mark --mark %#x", model.RejectMark)
+
+// rejectLines answer what is marked: TCP with a reset, the rest with "port
+// unreachable".
+func rejectLines() []string {
+	return []string{
+		"-A " + render.RejectChain + " -p tcp -m mark --mark " + fmt.Sprintf("%#x", model.RejectMark) + " -j REJECT --reject-with tcp-reset",
+		"-A " + render.RejectChain + " -j REJECT",
+	}
+}
+
+// ensureRejects makes the part in table filter, before anything is marked.
+func (f *family) ensureRejects(ctx context.Context) error {
+	if f.answers() {
+		return nil
+	}
+	if len(f.present.filter.chains[render.RejectChain]) != len(rejectLines()) {
+		text := "*filter\n:" + render.RejectChain + " - [0:0]\n" + strings.Join(rejectLines(), "\n") + "\nCOMMIT\n"
+		if err := f.program.load(ctx, text); err != nil {
+			return err
+		}
+	}
+	for _, builtin := range rejectJumps {
+		if err := f.ensureJump("filter", builtin, rejectMatch, render.RejectChain, f.present.filter); err != nil {
+			return err
+		}
+	}
+	return f.refresh(ctx, "filter", &f.present.filter)
+}
+
+// answers tells whether the part in table filter is there.
+func (f *family) answers() bool {
+	return len(f.present.filter.jumps) == len(rejectJumps) && len(f.present.filter.chains[render.RejectChain]) == len(rejectLines())
+}
+
+// ensureHooks makes the chains that the hooks jump to, still empty where they are
+// new, and the jumps.
+func (f *family) ensureHooks(ctx context.Context, t *render.Table) error {
+	for _, h := range render.Hooks {
+		if !t.Uses(h) {
+			continue
+		}
+		if err := f.ensureChain("mangle", h.Chain(), f.present.lines); err != nil {
+			return err
+		}
+		if err := f.ensureJump("mangle", h.Builtin, "", h.Chain(), f.present.lines); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ensureChain and ensureJump go by what was read, since asking is as dear as
+// doing.
+func (f *family) ensureChain(table, chain string, have listing) error {
+	if _, there := have.chains[chain]; there {
+		return nil
+	}
+	lib, err := f.library()
+	if err != nil {
+		return err
+	}
+	if err := lib.NewChain(table, chain); err != nil {
+		return fmt.Errorf("making chain %s of table %s: %w", chain, table, err)
+	}
+	return nil
+}
+
+func (f *family) ensureJump(table, builtin, match, chain string, have listing) error {
+	if slices.Contains(have.jumps, jump(builtin, match, chain)) {
+		return nil
+	}
+	lib, err := f.library()
+	if err != nil {
+		return err
+	}
+	if err := lib.Insert(table, builtin, 1, append(strings.Fields(match), "-j", chain)...); err != nil {
+		return fmt.Errorf("jumping from %s to %s in table %s: %w", builtin, chain, table, err)
+	}
+	return nil
+}
+
+// dropHooks takes away jumps to chains that a table no longer uses, which are
+// empty, and the chains.
+func (f *family) dropHooks(t *render.Table) error {
+	for _, h := range render.Hooks {
+		if t.Uses(h) {
+			continue
+		}
+		if err := f.dropJumps("mangle", h.Chain(), f.present.lines); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropRejects takes the part in table filter away, after the last mark.
+func (f *family) dropRejects() error {
+	return f.dropJumps("filter", render.RejectChain, f.present.filter)
+}
+
+func (f *family) dropJumps(table, chain string, have listing) error {
+	lib, err := f.library()
+	if err != nil {
+		return err
+	}
+	for _, line := range have.jumps {
+		if !strings.HasSuffix(line, "-j "+chain) {
+			continue
+		}
+		words := strings.Fields(line) // -A BUILTIN MATCH... -j CHAIN
+		if err := lib.Delete(table, words[1], words[2:]...); err != nil {
+			return fmt.Errorf("deleting the jump to %s of table %s: %w", chain, table, err)
+		}
+	}
+	if _, there := have.chains[chain]; !there {
+		return nil
+	}
+	if err := lib.ClearAndDeleteChain(table, chain); err != nil {
+		return fmt.Errorf("deleting chain %s of table %s: %w", chain, table, err)
+	}
+	return nil
+}
+
+// refresh reads a table again.
+func (f *family) refresh(ctx context.Context, table string, l *listing) error {
+	var err error
+	*l, err = f.list(ctx, table)
+	return err
+}

@@ -1,0 +1,72 @@
+package render
+
+import (
+	"net/netip"
+
+	"github.com/kedge-io/kedge/edgefw/model"
+)
+
+// pods are network policies: asked where packets are forwarded, with the
+// addresses of the pods themselves, and where pods ask what this machine offers
+// under an address of the cluster. The node itself always reaches its pods.
+func (w *writer) pods() {
+	p := w.Ruleset.Pods
+	if !w.Facts.PodRange.IsValid() || !w.Family.Of(w.Facts.PodRange.Addr()) {
+		return
+	}
+	out, in := w.known(p.IsolatedEgress), w.known(p.IsolatedIngress)
+	if !out && !in {
+		return
+	}
+	forward := chain{name: "FWD"}
+	forward.add(established, "-j RETURN")
+	var bodies []chain
+	if out {
+		forward.jump(w.match(p.IsolatedEgress, "src"), "PE")
+		bodies = append(bodies, w.policy("PE", model.Egress, p.Egress, "src", "dst"))
+	}
+	if in {
+		forward.jump(w.match(p.IsolatedIngress, "dst"), "PI")
+		bodies = append(bodies, w.policy("PI", model.Ingress, p.Ingress, "dst", "src"))
+	}
+	w.finish(forward)
+	if out {
+		w.podsToMachine(p.IsolatedEgress)
+	}
+	w.finish(bodies...)
+}
+
+// podsToMachine is the cluster's DNS and API. Their packets may be untracked.
+func (w *writer) podsToMachine(isolated model.SetID) {
+	input := chain{name: "IN"}
+	for _, addr := range []netip.Addr{w.Facts.ClusterDNS, w.Facts.API} {
+		if addr.IsValid() && w.Family.Of(addr) {
+			to, _ := w.address("-d", netip.PrefixFrom(addr, addr.BitLen()))
+			input.jump(join(to, "-m conntrack ! --ctstate RELATED,ESTABLISHED", w.match(isolated, "src")), "PE")
+		}
+	}
+	if len(input.rules) > 0 {
+		w.finish(input)
+	}
+}
+
+// policy returns what a rule allows and drops the rest.
+func (w *writer) policy(name string, d model.Direction, rules []model.PodRule, pod, peer string) chain {
+	c := chain{name: name}
+	for _, r := range rules {
+		if !w.known(r.Pods) {
+			continue
+		}
+		for _, m := range product(w.protocols(r.Protocol, r.Ports), w.peers(r.Peers, r.Anybody, peer)) {
+			c.add(w.podMatch(m, r, pod), "-j RETURN")
+		}
+	}
+	id := "policy/" + string(d)
+	w.log(&c, id, model.Deny)
+	c.add(comment(id), "-j DROP")
+	return c
+}
+
+func (w *writer) podMatch(match string, r model.PodRule, pod string) string {
+	return join(match, w.match(r.Pods, pod), comment(r.ID))
+}
