@@ -99,6 +99,9 @@ func TestChecksSeeWhatTheOtherEndSaw(t *testing.T) {
 		{Kind: "dns", To: "localhost", Seconds: 10},
 		{Kind: "get", To: "127.0.0.1:1", Bytes: 1, Seconds: 10},
 		{Kind: "nonsense", Seconds: 10},
+		{Kind: "tcp", To: web, Seconds: 10},
+		{Kind: "tcp", To: "127.0.0.1:1", Seconds: 10},
+		{Kind: "hold", To: web, Seconds: 1},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -109,7 +112,7 @@ func TestChecksSeeWhatTheOtherEndSaw(t *testing.T) {
 	}
 	defer resp.Body.Close()
 	var got []result
-	if err := json.NewDecoder(resp.Body).Decode(&got); err != nil || len(got) != 8 {
+	if err := json.NewDecoder(resp.Body).Decode(&got); err != nil || len(got) != 11 {
 		t.Fatalf("%v %v", got, err)
 	}
 	for i, want := range []string{"127.0.0.1", "127.0.0.1", "", "", ""} {
@@ -117,7 +120,7 @@ func TestChecksSeeWhatTheOtherEndSaw(t *testing.T) {
 			t.Errorf("check %d: %+v, want it to have seen %q", i, got[i], want)
 		}
 	}
-	if !strings.Contains(got[5].Saw, "127.0.0.1") || got[6].Worked || got[7].Worked {
+	if !strings.Contains(got[5].Saw, "127.0.0.1") || got[6].Worked || got[7].Worked || !got[8].Worked || got[9].Worked || !got[10].Worked {
 		t.Errorf("%+v", got[5:])
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -19,13 +20,13 @@ import (
 
 // check is one thing to try from inside the pod.
 type check struct {
-	// Kind is peer, hostname, get, put, udp, ping or dns.
+	// Kind is peer, hostname, get, put, tcp, udp, ping, dns or hold.
 	Kind string `json:"kind"`
 	// To is address:port, for ping an address, for dns a name.
 	To string `json:"to"`
 	// Bytes is how much to send or fetch, with get, put, udp and ping.
 	Bytes int64 `json:"bytes,omitempty"`
-	// Seconds bound it.
+	// Seconds bound it; hold goes on so long.
 	Seconds int `json:"seconds"`
 }
 
@@ -43,6 +44,8 @@ var checkers = map[string]func(context.Context, check) (string, error){
 	"hostname": func(ctx context.Context, c check) (string, error) { return ask(ctx, "http://"+c.To+"/hostname", nil) },
 	"get":      download,
 	"put":      upload,
+	"tcp":      connect,
+	"hold":     hold,
 	"udp":      udpEcho,
 	"ping":     ping,
 	"dns":      resolve,
@@ -131,6 +134,46 @@ func upload(ctx context.Context, c check) (string, error) {
 		err = fmt.Errorf("%s arrived, want %s", got, want)
 	}
 	return "", err
+}
+
+// connect makes a connection and no more.
+func connect(ctx context.Context, c check) (string, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", c.To)
+	if err == nil {
+		_ = conn.Close()
+	}
+	return "", err
+}
+
+// hold asks again and again on one connection. It works if each question was
+// answered until the time was over.
+func hold(ctx context.Context, c check) (string, error) {
+	const pause, patience = 100 * time.Millisecond, 2 * time.Second
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", c.To)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	answers := bufio.NewReader(conn)
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	for n := 0; ; n++ {
+		_ = conn.SetDeadline(time.Now().Add(patience))
+		if _, err := fmt.Fprintf(conn, "GET /hostname HTTP/1.1\r\nHost: %s\r\n\r\n", c.To); err != nil {
+			return fmt.Sprint(n), err
+		}
+		resp, err := http.ReadResponse(answers, nil)
+		if err != nil {
+			return fmt.Sprint(n), err
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
+		select {
+		case <-ctx.Done():
+			return fmt.Sprint(n), nil
+		case <-tick.C:
+		}
+	}
 }
 
 func resolve(ctx context.Context, c check) (string, error) {

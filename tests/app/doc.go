@@ -2,7 +2,7 @@
 // is a small HTTP server and, called by other names, the few tools that
 // kubectl needs inside a container.
 //
-//	app [-listen :8080] [-dir /data]   serve (the default)
+//	app [-listen :8080] [-more :1,:2] [-dir /data]   serve (the default)
 //	echo                               answer each line of standard input
 //	sleep                              do nothing until a signal comes
 //	fill FILE BYTES                    write a reproducible file
@@ -11,6 +11,7 @@
 //	tar, test                          what kubectl cp calls
 //	apis [-listen :8443] [-cert F]     serve a webhook (/validate) and an API over TLS
 //	burn                               use a twentieth of a processor
+//	shout ADDRESS...                   send datagrams from the first moment on
 //
 // The server answers
 //

@@ -14,6 +14,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -36,7 +37,7 @@ func main() {
 // tools are the other names of the program.
 var tools = map[string]func(args []string) error{
 	"echo": echo, "sleep": wait, "fill": fill, "sum": sum, "get": get, "tar": tarMain, "test": testMain,
-	"apis": apis, "burn": burn,
+	"apis": apis, "burn": burn, "shout": shout,
 }
 
 // stopped ends with SIGTERM or SIGINT.
@@ -47,21 +48,33 @@ func stopped() (context.Context, context.CancelFunc) {
 func serve(args []string) error {
 	flags := flag.NewFlagSet("app", flag.ContinueOnError)
 	listen := flags.String("listen", ":8080", "address to serve on")
+	more := flags.String("more", "", "further addresses to serve on, with commas between them")
 	dir := flags.String("dir", "/data", "directory of the counter")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	ctx, cancel := stopped()
 	defer cancel()
-	datagrams, err := net.ListenPacket("udp", *listen)
+	handler := newServer(*dir)
+	all := strings.FieldsFunc(*listen+","+*more, func(r rune) bool { return r == ',' })
+	ended := make(chan error, len(all))
+	for _, address := range all {
+		go func() { ended <- serveAt(ctx, address, handler) }()
+	}
+	return <-ended
+}
+
+// serveAt serves HTTP and returns datagrams until ctx ends.
+func serveAt(ctx context.Context, address string, handler http.Handler) error {
+	datagrams, err := net.ListenPacket("udp", address)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = datagrams.Close() }()
 	go echoDatagrams(datagrams)
-	server := &http.Server{Addr: *listen, Handler: newServer(*dir), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Addr: address, Handler: handler, ReadHeaderTimeout: 10 * time.Second}
 	context.AfterFunc(ctx, func() { _ = server.Close() })
-	fmt.Println("serving on", *listen)
+	fmt.Println("serving on", address)
 	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
@@ -87,6 +100,31 @@ func wait([]string) error {
 	ctx, cancel := stopped()
 	defer cancel()
 	<-ctx.Done()
+	return nil
+}
+
+// shout sends datagrams to each address from its first moment on, until a signal
+// comes. What the kernel refuses is tried again.
+func shout(args []string) error {
+	const pause = time.Millisecond
+	ctx, cancel := stopped()
+	defer cancel()
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		for _, address := range args {
+			conn, err := net.Dial("udp", address)
+			if err != nil {
+				return err
+			}
+			_, _ = conn.Write([]byte("hello"))
+			_ = conn.Close()
+		}
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		}
+	}
 	return nil
 }
 

@@ -13,12 +13,12 @@ import (
 
 // Check is one thing that a pod of the application is to try, see tests/app/check.go.
 type Check struct {
-	// Kind is peer, hostname, get, put, udp, ping or dns.
+	// Kind is peer, hostname, get, put, tcp, udp, ping, dns or hold.
 	Kind string `json:"kind"`
 	// To is address:port, for ping an address, for dns a name.
 	To    string `json:"to"`
 	Bytes int64  `json:"bytes,omitempty"`
-	// Seconds bound it; 0 for 20.
+	// Seconds bound it; 0 for 20. Hold goes on so long.
 	Seconds int `json:"seconds"`
 }
 
