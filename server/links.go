@@ -11,6 +11,7 @@ import (
 	"k8s.io/component-base/metrics/legacyregistry"
 
 	"github.com/kedge-io/kedge/internal/lifecycle"
+	"github.com/kedge-io/kedge/server/firewall"
 	"github.com/kedge-io/kedge/server/links"
 	"github.com/kedge-io/kedge/tunnel"
 	"github.com/kedge-io/kedge/tunnel/hub"
@@ -18,14 +19,28 @@ import (
 	"github.com/kedge-io/kedge/tunnel/view"
 )
 
-// observer tells who shows the links on the nodes that one came or went.
-type observer struct{ links *links.Links }
+// observer tells those that a link came or went who show it on the node or send
+// rules through it.
+type observer struct {
+	links    *links.Links
+	firewall *firewall.Firewall // nil if disabled
+}
 
 // Up implements hub.Observer.
-func (o observer) Up(node tunnel.NodeName, _ bool) { o.links.Changed(string(node)) }
+func (o observer) Up(node tunnel.NodeName, _ bool) {
+	o.links.Changed(string(node))
+	if o.firewall != nil {
+		o.firewall.Up(string(node))
+	}
+}
 
 // Down implements hub.Observer.
-func (o observer) Down(node tunnel.NodeName, _ error) { o.links.Changed(string(node)) }
+func (o observer) Down(node tunnel.NodeName, _ error) {
+	o.links.Changed(string(node))
+	if o.firewall != nil {
+		o.firewall.Down(string(node))
+	}
+}
 
 // Dialled implements hub.Observer. The hub counts failures itself.
 func (o observer) Dialled(tunnel.NodeName, error, time.Duration) {}
@@ -37,7 +52,7 @@ func (s *Server) buildHub() error {
 	s.hub, err = hub.New(hub.Config{
 		ClientCAs: s.join.ClientCAs, Admit: s.join.AdmitNode,
 		LocalNode: tunnel.NodeName(s.localNode()), Software: s.cfg.Version,
-		Packet: s.relay.From, Observe: observer{s.links},
+		Packet: s.relay.From, Observe: observer{s.links, s.firewall},
 	}, s.log)
 	return err
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/kedge-io/kedge/server/certs"
 	"github.com/kedge-io/kedge/server/datastore"
 	"github.com/kedge-io/kedge/server/egress"
+	"github.com/kedge-io/kedge/server/firewall"
 	"github.com/kedge-io/kedge/server/join"
 	"github.com/kedge-io/kedge/server/kube"
 	"github.com/kedge-io/kedge/server/links"
@@ -60,7 +61,8 @@ type Server struct {
 	egress   *egress.Egress
 	metrics  *metrics.Server // nil if disabled
 	addons   *addons.Manifests
-	built    chan struct{} // closed once the controllers are built
+	firewall *firewall.Firewall // nil if disabled
+	built    chan struct{}      // closed once the controllers are built
 }
 
 // New checks cfg, takes the port, makes or checks the certificates and builds
@@ -91,8 +93,10 @@ func (s *Server) build(report Report) error {
 	s.join = join.New(join.Config{
 		Certs: s.paths, Cluster: s.cluster(), LocalNode: s.localNode(), UserAgent: "kedge/" + s.cfg.Version,
 		Replaced: func(node string) { s.hub.Disconnect(tunnel.NodeName(node), errReplaced) },
+		Vacated:  s.vacated, Joining: s.joining,
 	}, s.log.With("component", join.ComponentName))
 	s.buildRelay()
+	s.buildFirewall(report)
 	if err := s.buildHub(); err != nil {
 		return err
 	}
@@ -167,6 +171,7 @@ func (s *Server) Components() []lifecycle.Component {
 	if !slices.Contains(s.cfg.Disable, "bandwidth") {
 		comps = append(comps, bandwidth.New(bandwidth.Config{Client: s.supervisorConfig}, s.log, kube.APIServer, addons.Name))
 	}
+	comps = append(comps, s.firewallComponents()...)
 	return append(comps, nodes.New(nodes.Config{OwnNode: s.localNode(), Client: s.supervisorClient, Deleted: s.forget}, s.log, kube.APIServer))
 }
 
@@ -187,7 +192,7 @@ func (s *Server) front(api http.Handler) http.Handler {
 	supervisor := s.join.Handler(map[string]http.Handler{
 		wire.PathConnect: s.hub.Handler(), wire.PathPipe: s.listener.Handler(),
 	})
-	api = s.join.RefuseReplaced(api)
+	api = s.gated(s.join.RefuseReplaced(api))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if join.Owns(r.URL.Path) {
 			supervisor.ServeHTTP(w, r)

@@ -42,8 +42,8 @@ func (c Config) Validate() error {
 	for _, name := range c.Disable {
 		if slices.Contains(essential, name) {
 			errs = append(errs, fmt.Errorf("--disable %s: no node works without it: remove it from the list", name))
-		} else if !slices.Contains(packagedNames(), name) {
-			errs = append(errs, fmt.Errorf("--disable %s: no such packaged manifest: use one of %s", name, strings.Join(Packaged(), ", ")))
+		} else if !slices.Contains(Packaged(), name) {
+			errs = append(errs, fmt.Errorf("--disable %s: no such part: use one of %s", name, strings.Join(Packaged(), ", ")))
 		}
 	}
 	if c.Client == nil || c.Log == nil {

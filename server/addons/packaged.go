@@ -25,9 +25,16 @@ var packagedFS embed.FS
 // essential manifests cannot be disabled: without them no node works.
 var essential = []string{"rbac"}
 
-// Packaged names the manifests that kedge ships and that --disable takes.
+// switches are what --disable takes beside manifests.
+var switches = []string{"network-policy"}
+
+// Packaged names what --disable takes: the manifests that kedge ships, and
+// switches.
 func Packaged() []string {
-	return slices.DeleteFunc(packagedNames(), func(n string) bool { return slices.Contains(essential, n) })
+	names := slices.DeleteFunc(packagedNames(), func(n string) bool { return slices.Contains(essential, n) })
+	names = append(names, switches...)
+	slices.Sort(names)
+	return names
 }
 
 func packagedNames() []string {

@@ -81,13 +81,17 @@ func (p *places) gone(node string) {
 	delete(p.nodes, node)
 }
 
-// replaced says that another machine is to take a node's name.
-func (p *places) replaced(node string) {
+// replaced says that another machine is to take a node's name. It tells whether
+// anything was known of the former one.
+func (p *places) replaced(node string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if at := p.nodes[node]; at != nil {
-		at.seen, at.linked, at.joins = nil, false, netip.Addr{}
+	at := p.nodes[node]
+	if at == nil || len(at.seen) == 0 {
+		return false
 	}
+	at.seen, at.linked, at.joins = nil, false, netip.Addr{}
+	return true
 }
 
 // admit counts an address as that of a node that joins.
@@ -223,4 +227,21 @@ func (at *place) addrs(now time.Time) []netip.Addr {
 		addrs = append(addrs, at.joins)
 	}
 	return addrs
+}
+
+// member tells whether a node is of the cluster: it has its object, or has just
+// been let in.
+func (p *places) member(node string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at := p.nodes[node]
+	return at != nil && (at.exists || at.joins.IsValid() && p.now().Before(at.until))
+}
+
+// has tells whether a node has its object.
+func (p *places) has(node string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at := p.nodes[node]
+	return at != nil && at.exists
 }

@@ -111,6 +111,9 @@ func (s *Server) collect(store cache.Store) {
 		if err != nil {
 			continue
 		}
+		if claim.Device == (wire.Pin{}) && s.config.Vacated != nil {
+			s.config.Vacated(claim.Node)
+		}
 		for _, device := range claim.Former {
 			former[device] = struct{}{}
 			if _, known := before[device]; !known {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -137,9 +138,18 @@ func (s *Server) join(r *http.Request, body func() (*wire.JoinRequest, error)) (
 	}
 	response, err := s.issue(a, request, c)
 	if err == nil {
+		s.comesFrom(r, c.node)
 		s.log.Info("node joined", "node", c.node, "address", clientAddress(r), "token", token.ID)
 	}
 	return response, err
+}
+
+// comesFrom hands on where a machine joins from.
+func (s *Server) comesFrom(r *http.Request, node string) {
+	from, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err == nil && s.config.Joining != nil {
+		s.config.Joining(r.Context(), node, from.Addr().Unmap())
+	}
 }
 
 func bearer(r *http.Request) (id, secret string, err error) {

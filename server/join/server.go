@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,6 +39,13 @@ type Config struct {
 	// Replaced, where set, is told each name that a machine has lost, so that
 	// its open connections can be ended. Names lost long ago come at the start.
 	Replaced func(node string)
+	// Vacated, where set, is told each name that no machine holds any more, so that
+	// what is known of the former one can be forgotten. A name may come again.
+	Vacated func(node string)
+	// Joining, where set, is told the name of each machine that has proven its
+	// right to it and the address that it comes from. The machine has its answer
+	// when it returns.
+	Joining func(ctx context.Context, node string, addr netip.Addr)
 	// UserAgent is what that client calls itself.
 	UserAgent string
 	// Now is the clock; nil for the machine's.

@@ -1,0 +1,111 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+
+	"github.com/kedge-io/kedge/edgefw/distribute"
+	"github.com/kedge-io/kedge/edgefw/model"
+	"github.com/kedge-io/kedge/internal/lifecycle"
+	"github.com/kedge-io/kedge/server/addons"
+	"github.com/kedge-io/kedge/server/firewall"
+	"github.com/kedge-io/kedge/server/kube"
+	"github.com/kedge-io/kedge/tunnel"
+	"github.com/kedge-io/kedge/tunnel/hub"
+)
+
+// apiPorts are those by which pods reach the API at its service address, as they
+// write it and as their node rewrites it.
+var apiPorts = []uint16{443, 6444}
+
+// buildFirewall makes what keeps the nodes' firewalls as people want them.
+func (s *Server) buildFirewall(report Report) {
+	if slices.Contains(s.cfg.Disable, firewall.DisableFirewall) {
+		return
+	}
+	s.firewall = firewall.New(firewall.Config{
+		Client: s.supervisorConfig, OwnNode: s.localNode(), Own: s.publicAddresses(),
+		Servers: append(s.publicAddresses(), s.cfg.NodeIPs...),
+		Port:    uint16(s.cfg.Port), Advertised: s.cfg.AdvertiseAddress,
+		Pods: []netip.Prefix{s.cfg.Net.Pods}, Services: []netip.Prefix{s.cfg.Net.Services},
+		ClusterDNS: s.cfg.Net.DNS, API: s.cfg.Net.APIService(), APIPorts: apiPorts,
+		Policies: !slices.Contains(s.cfg.Disable, firewall.DisablePolicies),
+		Links:    func(node string) []netip.Addr { return s.hub.Remotes(tunnel.NodeName(node)) },
+		Connected: func() []string {
+			var names []string
+			for _, name := range s.hub.Connected() {
+				names = append(names, string(name))
+			}
+			return names
+		},
+		Dial: s.dialFirewall, Identify: s.join.AuthorizeNode,
+		Report: func(err error) { report(firewall.Name, err) },
+	}, s.log)
+}
+
+// publicAddresses are those at which others reach this server.
+func (s *Server) publicAddresses() []netip.Addr {
+	addrs := []netip.Addr{s.cfg.AdvertiseAddress}
+	for _, san := range s.cfg.TLSSANs {
+		if a, err := netip.ParseAddr(san); err == nil && !a.IsLoopback() && !slices.Contains(addrs, a.Unmap()) {
+			addrs = append(addrs, a.Unmap())
+		}
+	}
+	return addrs
+}
+
+func (s *Server) dialFirewall(ctx context.Context, node string) (net.Conn, error) {
+	conn, err := s.hub.DialFirewall(ctx, tunnel.NodeName(node))
+	if errors.Is(err, hub.ErrNoFirewall) {
+		return nil, fmt.Errorf("%w: %w", distribute.ErrUnsupported, err)
+	}
+	return conn, err
+}
+
+// ServeFirewall says how the server's own node takes rules, what is implied on
+// it, and which rules it was left with; nil for none. It is called before the
+// components run.
+func (s *Server) ServeFirewall(serve func(ctx context.Context, conn net.Conn), facts func() model.Facts, left *model.Ruleset) {
+	if s.firewall == nil {
+		return
+	}
+	s.firewall.ServeLocal(serve, facts)
+	if left != nil {
+		s.firewall.Restore(left)
+	}
+}
+
+// firewallComponents is the component, unless it is disabled.
+func (s *Server) firewallComponents() []lifecycle.Component {
+	if s.firewall == nil {
+		return nil
+	}
+	return []lifecycle.Component{s.firewall.Component(kube.APIServer, addons.Name)}
+}
+
+// gated puts the firewall's gate before the API, unless it is disabled.
+func (s *Server) gated(api http.Handler) http.Handler {
+	if s.firewall == nil {
+		return api
+	}
+	return s.firewall.Gate(api)
+}
+
+// joining lets the firewall know a node's address before the node has its answer.
+func (s *Server) joining(ctx context.Context, node string, addr netip.Addr) {
+	if s.firewall != nil {
+		s.firewall.Admit(ctx, node, addr)
+	}
+}
+
+// vacated forgets where a machine came from that another one is to replace.
+func (s *Server) vacated(node string) {
+	if s.firewall != nil {
+		s.firewall.Replaced(node)
+	}
+}
