@@ -71,6 +71,9 @@ func (j *judge) choose(wanted candidate, now time.Time) (candidate, string, erro
 		return j.proven, j.suspect.reason, nil
 	}
 	objected := map[string]string{}
+	if len(j.refused) == 0 && j.suspect == nil {
+		return wanted, "", nil
+	}
 	note := func(keys []string, reason string) {
 		for _, key := range keys {
 			objected[key] = reason
@@ -114,6 +117,9 @@ func (j *judge) applied(c candidate, now time.Time) (needsProof bool) {
 	}
 	return true
 }
+
+// begin says that a proof begins, which may be later than what it is about.
+func (j *judge) begin(now time.Time) { j.since = now }
 
 // deadline is when the proof that goes on is given up.
 func (j *judge) deadline() time.Time {
