@@ -43,6 +43,7 @@ func (s *Server) buildFirewall(report Report) {
 			}
 			return names
 		},
+		Lists: s.cfg.Layout.AddressLists(), UserAgent: "kedge/" + s.cfg.Version,
 		Dial: s.dialFirewall, Identify: s.join.AuthorizeNode,
 		Report: func(err error) { report(firewall.Name, err) },
 	}, s.log)

@@ -61,6 +61,9 @@ func (l Layout) ServerCred() string { return filepath.Join(l.Server(), "cred") }
 // Manifests is the folder whose YAML files the server applies and prunes.
 func (l Layout) Manifests() string { return filepath.Join(l.Server(), "manifests") }
 
+// AddressLists is the folder for the server's copies of lists of addresses.
+func (l Layout) AddressLists() string { return filepath.Join(l.Server(), "addresslists") }
+
 // Database is the SQLite file behind the API.
 func (l Layout) Database() string { return filepath.Join(l.Server(), "db", "state.db") }
 

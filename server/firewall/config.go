@@ -61,10 +61,17 @@ type Config struct {
 	Dial func(ctx context.Context, node string) (net.Conn, error)
 	// Identify returns the node whose certificate came with a request.
 	Identify func(r *http.Request) (string, error)
-	// Sets are the address sets by name, Balanced the services of type
-	// LoadBalancer; nil for none. What they return is not changed afterwards.
+	// Lists is the folder for copies of lists of addresses.
+	Lists string
+	// Sets are the address sets by name; nil for those of the API. Balanced are the
+	// services of type LoadBalancer; nil for none. What they return is not changed
+	// afterwards.
 	Sets     func() map[string]model.AddressSet
 	Balanced func() []model.Balanced
+	// UserAgent is as what lists are fetched.
+	UserAgent string
+	// Feeds are run beside, and known before anything is compiled.
+	Feeds []Feed
 	// Pause is the time between two writes of one firewall's status, Settle how
 	// long a new address must last before it is written to the node; 0 means the
 	// defaults.
@@ -73,6 +80,13 @@ type Config struct {
 	Now func() time.Time
 	// Report tells the group about trouble, and with nil that it is over.
 	Report func(error)
+}
+
+// Feed is something that rules are made of and that follows the API by itself.
+type Feed interface {
+	Run(ctx context.Context) error
+	// Synced is closed once all of it is known.
+	Synced() <-chan struct{}
 }
 
 // withDefaults fills in what may be left out.
@@ -88,9 +102,6 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Report == nil {
 		c.Report = func(error) {}
-	}
-	if c.Sets == nil {
-		c.Sets = func() map[string]model.AddressSet { return nil }
 	}
 	if c.Balanced == nil {
 		c.Balanced = func() []model.Balanced { return nil }

@@ -9,20 +9,15 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"k8s.io/client-go/util/workqueue"
 
 	"github.com/kedge-io/kedge/edgefw/distribute"
 	"github.com/kedge-io/kedge/edgefw/model"
 	"github.com/kedge-io/kedge/edgefw/plan"
-	"github.com/kedge-io/kedge/internal/lifecycle"
 	"github.com/kedge-io/kedge/internal/quiet"
+	"github.com/kedge-io/kedge/server/firewall/sources"
 )
-
-// lookEvery is how often links are looked at for lanes that come from another
-// address, and for addresses whose time is over.
-const lookEvery = 5 * time.Second
 
 // Firewall is the handle of the component. Its methods may be called from any
 // goroutine, also before it runs.
@@ -68,6 +63,10 @@ func New(cfg Config, log *slog.Logger) *Firewall {
 		places: newPlaces(cfg.Links, cfg.Now), figures: newFigures(),
 		annotations: workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[string]()),
 	}
+	if cfg.Sets == nil {
+		lists := sources.New(sources.Config{Client: cfg.Client, Dir: cfg.Lists, Changed: f.Kick, UserAgent: cfg.UserAgent}, f.log)
+		f.cfg.Sets, f.cfg.Feeds = lists.Sets, append(slices.Clone(cfg.Feeds), lists)
+	}
 	f.statuses = newStatuses(f)
 	f.dist = distribute.New(distribute.Config{
 		Dial: f.dial, Compiled: f.take, Changed: f.statuses.kick, Log: f.log,
@@ -86,74 +85,6 @@ func (f *Firewall) ServeLocal(serve func(ctx context.Context, conn net.Conn), fa
 // Restore gives the gate the rules that the server's own node had before it
 // stopped, until there are newer ones.
 func (f *Firewall) Restore(rs *model.Ruleset) { f.gate.set(rs, f.ownFacts()) }
-
-// Component returns the component for a group. It is ready at once and waits for
-// the definitions of its resources by itself.
-func (f *Firewall) Component(needs ...string) lifecycle.Component {
-	return lifecycle.Component{Name: Name, Needs: needs, Run: func(ctx context.Context, ready func()) error {
-		ready()
-		a, err := connect(f.cfg.Client, f.cfg.Policies)
-		if err != nil {
-			return err
-		}
-		if err := f.served(ctx, a); err != nil {
-			return err
-		}
-		if err := f.figures.register(f); err != nil {
-			return err
-		}
-		return f.run(ctx, a)
-	}}
-}
-
-func (f *Firewall) run(ctx context.Context, a api) error {
-	ctx, stop := context.WithCancel(ctx)
-	var parts sync.WaitGroup
-	defer func() {
-		stop()
-		f.annotations.ShutDown()
-		parts.Wait()
-		f.caches.running.Wait()
-	}()
-	f.ctx, f.api = ctx, a
-	if err := f.watch(a); err != nil {
-		return err
-	}
-	if err := f.caches.start(ctx); err != nil {
-		return err
-	}
-	f.dist.Above(f.highest())
-	f.running.Store(true) // before the links are listed, so that none is missed
-	defer f.running.Store(false)
-	for _, node := range f.cfg.Connected() {
-		f.dist.Connected(node)
-	}
-	if f.cfg.OwnNode != "" {
-		f.dist.Connected(f.cfg.OwnNode)
-	}
-	parts.Go(func() { f.keepAnnotations(ctx) })
-	parts.Go(func() { f.statuses.run(ctx) })
-	parts.Go(func() { f.lookAround(ctx) })
-	f.dist.Run(ctx, f.source)
-	return ctx.Err()
-}
-
-// lookAround notices what no one tells.
-func (f *Firewall) lookAround(ctx context.Context) {
-	tick := time.NewTicker(lookEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		if f.places.expire() {
-			f.Kick()
-			f.compareAll()
-		}
-	}
-}
 
 // Kick says that something has changed that rules are made of.
 func (f *Firewall) Kick() {
