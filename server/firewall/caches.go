@@ -47,10 +47,12 @@ func (f *Firewall) kinds(a api) map[*cache.SharedInformer]kind {
 	pods := when(podDiffers)
 	policies := when(generationDiffers)
 	policies.AddFunc = func(any) { f.needPods(); f.Kick() }
+	firewalls := when(generationDiffers)
+	firewalls.DeleteFunc = func(obj any) { f.forget(obj); f.Kick() }
 	c := &f.caches
 	return map[*cache.SharedInformer]kind{
 		&c.nodes:      {a.nodes, &corev1.Node{}, slimNode, cache.ResourceEventHandlerFuncs{AddFunc: f.nodeSeen, UpdateFunc: f.nodeUpdated, DeleteFunc: f.nodeGone}},
-		&c.firewalls:  {a.firewalls, &v1alpha1.EdgeFirewall{}, slimFirewall, when(generationDiffers)},
+		&c.firewalls:  {a.firewalls, &v1alpha1.EdgeFirewall{}, slimFirewall, firewalls},
 		&c.policies:   {a.policies, &networkingv1.NetworkPolicy{}, slimPolicy, policies},
 		&c.pods:       {a.pods, &corev1.Pod{}, slimPod, pods},
 		&c.namespaces: {a.namespaces, &corev1.Namespace{}, slimNamespace, when(labelsDiffer)},

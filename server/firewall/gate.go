@@ -117,7 +117,7 @@ func contains(prefixes []netip.Prefix, a netip.Addr) bool {
 // are told which rule keeps them out. Paths of the supervisor do not come here.
 func (f *Firewall) Gate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		remote, local, ok := ends(r)
+		remote, local, ok := f.ends(r)
 		if !ok {
 			next.ServeHTTP(w, r)
 			return
@@ -136,16 +136,20 @@ func (f *Firewall) Gate(next http.Handler) http.Handler {
 }
 
 // ends are both addresses of a request's connection. Requests without them come
-// from this process.
-func ends(r *http.Request) (remote, local netip.AddrPort, ok bool) {
+// from this process. What comes through a pipe counts as if it had come to the
+// port directly.
+func (f *Firewall) ends(r *http.Request) (remote, local netip.AddrPort, ok bool) {
 	remote, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return remote, local, false
 	}
+	to := f.cfg.Advertised
 	if a, is := r.Context().Value(http.LocalAddrContextKey).(net.Addr); is {
-		local, _ = netip.ParseAddrPort(a.String())
+		if at, err := netip.ParseAddrPort(a.String()); err == nil {
+			to = at.Addr()
+		}
 	}
-	return remote, local, true
+	return remote, netip.AddrPortFrom(to, f.cfg.Port), true
 }
 
 // ofCluster tells whether a request comes with the certificate of a node that

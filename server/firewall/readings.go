@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
 
 	"github.com/kedge-io/kedge/api/edge/v1alpha1"
 	"github.com/kedge-io/kedge/edgefw/model"
@@ -40,7 +41,14 @@ func (f *Firewall) read(o *v1alpha1.EdgeFirewall) reading {
 }
 
 // forget drops what was read of firewalls that are gone.
-func (f *Firewall) forget(o *v1alpha1.EdgeFirewall) {
+func (f *Firewall) forget(obj any) {
+	if unknown, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+		obj = unknown.Obj
+	}
+	o, ok := obj.(*v1alpha1.EdgeFirewall)
+	if !ok {
+		return
+	}
 	f.readings.mu.Lock()
 	defer f.readings.mu.Unlock()
 	delete(f.readings.read, o.UID)
