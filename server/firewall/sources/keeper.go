@@ -2,7 +2,6 @@ package sources
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -146,15 +145,7 @@ func (k *keeper) readAddresses() {
 		return
 	}
 	a := answer{source: v1alpha1.SourceAddresses, content: content{From: "spec"}}
-	for i, text := range k.set.Spec.Addresses {
-		p, err := parseAddress(text)
-		if err != nil {
-			a.problem = fmt.Errorf("spec.addresses[%d]: %w", i, err)
-			break
-		}
-		a.content.Prefixes = append(a.content.Prefixes, p)
-	}
-	a.content.Prefixes = sorted(a.content.Prefixes)
+	a.content.Prefixes, a.problem = Addresses(k.set.Spec.Addresses)
 	k.take(a)
 }
 

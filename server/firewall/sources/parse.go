@@ -53,6 +53,20 @@ func ParseList(r io.Reader) ([]netip.Prefix, error) {
 	return sorted(all), nil
 }
 
+// Addresses reads those of an object's spec. The result is sorted and without
+// repetitions; errors name the field.
+func Addresses(texts []string) ([]netip.Prefix, error) {
+	var all []netip.Prefix
+	for i, text := range texts {
+		p, err := parseAddress(text)
+		if err != nil {
+			return nil, fmt.Errorf("spec.addresses[%d]: %w", i, err)
+		}
+		all = append(all, p)
+	}
+	return sorted(all), nil
+}
+
 // parseAddress reads an address or a range.
 func parseAddress(text string) (netip.Prefix, error) {
 	p, err := netip.ParsePrefix(text)

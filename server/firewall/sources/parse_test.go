@@ -36,6 +36,16 @@ func TestErrorsOfListsNameTheLine(t *testing.T) {
 	}
 }
 
+func TestErrorsOfAddressesNameTheField(t *testing.T) {
+	got, err := sources.Addresses([]string{"10.0.0.2", "10.0.0.1/32", "10.0.0.2"})
+	if err != nil || fmt.Sprint(got) != "[10.0.0.1/32 10.0.0.2/32]" {
+		t.Error(got, err)
+	}
+	if _, err := sources.Addresses([]string{"10.0.0.2", "oops"}); err == nil || !strings.Contains(err.Error(), `spec.addresses[1]: "oops" is neither`) {
+		t.Error(err)
+	}
+}
+
 func FuzzParseList(f *testing.F) {
 	f.Add("10.0.0.0/8\n# a\n2001:db8::1\n")
 	f.Fuzz(func(t *testing.T, text string) {

@@ -136,10 +136,13 @@ func (s *Sources) run(ctx context.Context) error {
 
 // slim forgets who wrote which field, of which a large set has much.
 func slim(obj any) (any, error) {
-	if set, ok := obj.(*v1alpha1.AddressSet); ok {
-		set.ManagedFields, set.Annotations = nil, nil
+	set, ok := obj.(*v1alpha1.AddressSet)
+	if !ok {
+		return obj, nil
 	}
-	return obj, nil
+	next := *set
+	next.ManagedFields, next.Annotations = nil, nil
+	return &next, nil
 }
 
 // begin starts with the sets that there are, and closes synced once they are known.
