@@ -52,16 +52,18 @@ type run struct {
 type memory struct {
 	translations map[string]*translation
 	services     map[string]*service
-	hosts        map[string]*host
+	hosts        map[string]*host // by the key of their selection
+	equal        map[string]*host // by their content
 	sets         map[setKey]*set
+	contents     map[string]*set // those of sites, by what is in them
 	pods         map[*netpol.Result]int
 	rulesets     map[string]*model.Ruleset
 	lists        map[string][]string
 }
 
 func newMemory() *memory {
-	return &memory{translations: map[string]*translation{}, services: map[string]*service{}, hosts: map[string]*host{},
-		sets: map[setKey]*set{}, pods: map[*netpol.Result]int{}, rulesets: map[string]*model.Ruleset{},
+	return &memory{translations: map[string]*translation{}, services: map[string]*service{}, hosts: map[string]*host{}, equal: map[string]*host{},
+		sets: map[setKey]*set{}, contents: map[string]*set{}, pods: map[*netpol.Result]int{}, rulesets: map[string]*model.Ruleset{},
 		lists: map[string][]string{}}
 }
 

@@ -24,6 +24,9 @@ type Difference struct {
 // SetDifference is how one set changed.
 type SetDifference struct {
 	ID model.SetID `json:"id"`
+	// Change is "+" for a set that is new, "-" for one that is gone and "~" for
+	// one whose entries changed.
+	Change string `json:"change"`
 	// Added and Removed count entries; Examples are at most ten, with + or - in
 	// front.
 	Added    int      `json:"added,omitempty"`
@@ -89,11 +92,22 @@ func diffSets(before, after map[model.SetID]model.Set) []SetDifference {
 		was, had := before[id]
 		is, has := after[id]
 		if d := diffSet(was, is); had != has || d.Added+d.Removed > 0 {
-			d.ID = id
+			d.ID, d.Change = id, sign(had, has)
 			out = append(out, d)
 		}
 	}
 	return out
+}
+
+func sign(had, has bool) string {
+	switch {
+	case had && has:
+		return "~"
+	case has:
+		return "+"
+	default:
+		return "-"
+	}
 }
 
 // maxExamples is how many entries people see of a change.
@@ -139,7 +153,8 @@ func (d Difference) String() string {
 		}
 	}
 	for _, s := range d.Sets {
-		fmt.Fprintf(&b, "~ set %s: %d added, %d removed: %s\n", s.ID, s.Added, s.Removed, strings.Join(s.Examples, " "))
+		line := fmt.Sprintf("%s set %s: %d added, %d removed: %s", s.Change, s.ID, s.Added, s.Removed, strings.Join(s.Examples, " "))
+		b.WriteString(strings.TrimRight(line, ": ") + "\n")
 	}
 	return b.String()
 }

@@ -16,6 +16,8 @@ type host struct {
 	unreachable []Unreachable
 	// sets are those that the rules name, sorted.
 	sets []model.SetID
+	// content is the same for equal rules.
+	content string
 }
 
 // selection is what a node's host rules come from. Equal ones have one result.
@@ -50,10 +52,23 @@ func (r *run) host(s *selection) *host {
 	}
 	h, ok := r.c.last.hosts[key]
 	if !ok {
-		h = s.build()
-		h.number = r.c.next()
+		h = r.sharedHost(s.build())
 	}
 	r.now.hosts[key] = h
+	r.now.equal[h.content] = h
+	return h
+}
+
+// sharedHost takes the rules of one that is equal and came from something else.
+func (r *run) sharedHost(h *host) *host {
+	h.content = strings.Join(hostLines(&h.rules), "\n")
+	for _, m := range []*memory{r.now, r.c.last} {
+		if same, ok := m.equal[h.content]; ok {
+			h.number, h.rules, h.sets = same.number, same.rules, same.sets
+			return h
+		}
+	}
+	h.number = r.c.next()
 	return h
 }
 

@@ -112,10 +112,14 @@ func (r *run) parts(h *host, pods *netpol.Result, ids []model.SetID, site string
 
 // siteFor leaves the site out where a set is the same everywhere.
 func siteFor(id model.SetID, site string) string {
-	if id == KnownSet || strings.HasPrefix(string(id), nearPrefix) {
+	if isOfSite(id) {
 		return site
 	}
 	return ""
+}
+
+func isOfSite(id model.SetID) bool {
+	return id == KnownSet || strings.HasPrefix(string(id), nearPrefix)
 }
 
 func (r *run) podsNumber(pods *netpol.Result) int {

@@ -32,14 +32,41 @@ func (r *run) set(key setKey) *set {
 	}
 	last := r.c.last.sets[key]
 	s := r.resolve(key, last)
-	if last != nil && sameSet(last, s) {
+	switch {
+	case last != nil && (s == last || sameSet(last, s)):
 		last.from = s.from
 		s = last
-	} else {
+	case isOfSite(key.id):
+		s = r.sharedSet(key.id, s)
+	default:
 		s.number = r.c.next()
 	}
 	r.now.sets[key] = s
+	if isOfSite(key.id) {
+		r.now.contents[contentKey(key.id, s)] = s
+	}
 	return s
+}
+
+// sharedSet finds a set of another site, or of last time, with the same content:
+// many sites use the same private addresses.
+func (r *run) sharedSet(id model.SetID, s *set) *set {
+	key := contentKey(id, s)
+	for _, m := range []*memory{r.now, r.c.last} {
+		if same, ok := m.contents[key]; ok {
+			return same
+		}
+	}
+	s.number = r.c.next()
+	return s
+}
+
+func contentKey(id model.SetID, s *set) string {
+	text := append([]byte(id), ' ')
+	for _, p := range s.value.Prefixes {
+		text = append(p.AppendTo(text), ' ')
+	}
+	return string(text)
 }
 
 func sameSet(a, b *set) bool {

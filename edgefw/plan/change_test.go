@@ -1,0 +1,136 @@
+package plan
+
+import (
+	"maps"
+	"net/netip"
+	"reflect"
+	"slices"
+	"testing"
+
+	"github.com/kedge-io/kedge/edgefw/model"
+)
+
+// changed is an input in which one thing is different, made as its owner would:
+// nothing of the former one is written to.
+func (c chance) changed(in Input) Input {
+	inv := &in.Inventory
+	inv.Nodes, in.Firewalls = slices.Clone(inv.Nodes), slices.Clone(in.Firewalls)
+	inv.Balanced, inv.AddressSets = slices.Clone(inv.Balanced), maps.Clone(inv.AddressSets)
+	n := c.IntN(12)
+	switch c.IntN(9) {
+	case 0: // a node roams
+		inv.Nodes[c.IntN(len(inv.Nodes))].Public = many(c, 2, c.addr)
+	case 1: // a node comes, is made anew, or goes
+		inv.Nodes = slices.DeleteFunc(inv.Nodes, func(node model.Node) bool { return node.Name == number("n", n) && len(inv.Nodes) > 1 })
+		if c.one(2) {
+			inv.Nodes = append(slices.DeleteFunc(inv.Nodes, func(node model.Node) bool { return node.Name == number("n", n) }), c.node(n))
+		}
+	case 2: // labels
+		inv.Nodes[c.IntN(len(inv.Nodes))].Labels = map[string]string{"pool": pick(c, "a", "b", "c")}
+	case 3:
+		name := pick(c, "x", "y")
+		inv.AddressSets[name] = model.AddressSet{Name: name, Prefixes: many(c, 12, c.prefix)}
+	case 4:
+		delete(inv.AddressSets, pick(c, "x", "y"))
+	case 5: // a firewall is written, also under the name of one that is deleted
+		in.Firewalls = slices.DeleteFunc(in.Firewalls, func(f model.Firewall) bool { return f.Name == number("f", n%6) })
+		in.Firewalls = append(in.Firewalls, c.firewall(n%6))
+	case 6:
+		i := c.IntN(len(in.Firewalls))
+		in.Firewalls[i].Priority, in.Firewalls[i].Nodes = int32(c.IntN(3)), c.selector()
+	case 7:
+		inv.Balanced = slices.DeleteFunc(inv.Balanced, func(b model.Balanced) bool { return b.Name == "default/"+number("s", n%3) })
+		inv.Balanced = append(inv.Balanced, c.balanced(n%3))
+	case 8:
+		in.Known = many(c, 2, c.addr)
+	}
+	return in
+}
+
+func TestWhatIsKeptIsNeverStale(t *testing.T) {
+	for seed := range uint64(30) {
+		c := newChance(seed)
+		in, compiler := c.input(), Compiler{}
+		for step := range 40 {
+			got, want := compiler.Compile(in), Compile(in)
+			if !reflect.DeepEqual(got, want) {
+				for name := range want.Rulesets {
+					t.Logf("%s:\n%s", name, Diff(want.Rulesets[name], got.Rulesets[name]))
+				}
+				t.Fatalf("seed %d, step %d: what was kept is not what is now", seed, step)
+			}
+			in = c.changed(in)
+		}
+	}
+}
+
+func TestWhatDidNotChangeStaysWhereItIs(t *testing.T) {
+	for seed := range uint64(30) {
+		c := newChance(seed)
+		in, compiler := c.input(), Compiler{}
+		before := compiler.Compile(in)
+		for step := range 20 {
+			in = c.changed(in)
+			after := compiler.Compile(c.again(in))
+			for name, rs := range after.Rulesets {
+				was := before.Rulesets[name]
+				if was != nil && was != rs && reflect.DeepEqual(was, rs) {
+					t.Fatalf("seed %d, step %d: the ruleset of %s is equal and not the same", seed, step, name)
+				}
+				compareSlices(t, was, rs)
+			}
+			before = after
+		}
+	}
+}
+
+// again is an input whose small parts were read anew.
+func (c chance) again(in Input) Input {
+	in.Firewalls = slices.Clone(in.Firewalls)
+	in.Inventory.Nodes = slices.Clone(in.Inventory.Nodes)
+	for i := range in.Inventory.Nodes {
+		in.Inventory.Nodes[i].Public = slices.Clone(in.Inventory.Nodes[i].Public)
+	}
+	return in
+}
+
+func compareSlices(t *testing.T, was, is *model.Ruleset) {
+	t.Helper()
+	if was == nil {
+		return
+	}
+	for id, s := range is.Sets {
+		if former := was.Sets[id]; slices.Equal(former.Prefixes, s.Prefixes) && !sameSlice(former.Prefixes, s.Prefixes) {
+			t.Errorf("set %s is equal and not the same", id)
+		}
+	}
+}
+
+func TestNodesThatAreEqualShare(t *testing.T) {
+	in := input(model.Firewall{Name: "f", Ingress: model.Section{Default: model.Deny, Rules: []model.Rule{
+		{Name: "all", Action: model.Allow, Peers: []model.Peer{{Cluster: true}, {AddressSet: "offices"}}}}}})
+	in.Inventory.Balanced = nil
+	for n := range 20 {
+		in.Inventory.Nodes = append(in.Inventory.Nodes, model.Node{Name: number("far", n), Public: []netip.Addr{netip.AddrFrom4([4]byte{198, 51, 100, byte(100 + n)})}})
+	}
+	out := Compile(in)
+	different := map[*model.Ruleset]bool{}
+	for _, rs := range out.Rulesets {
+		different[rs] = true
+	}
+	if len(different) != 3 { // the server, berlin, and all the others
+		t.Errorf("%d different rulesets", len(different))
+	}
+}
+
+func TestAFirewallMadeAnewIsNotTakenForTheOld(t *testing.T) {
+	var compiler Compiler
+	write := func(action model.Action) Input {
+		return input(model.Firewall{Name: "f", Generation: 1, Ingress: model.Section{Rules: []model.Rule{{Name: "r", Action: action}}}})
+	}
+	compiler.Compile(write(model.Allow))
+	out := compiler.Compile(write(model.Deny))
+	if got := out.Rulesets["oslo-1"].Host.Ingress.Rules[0].Action; got != model.Deny {
+		t.Errorf("it says %s", got)
+	}
+}
