@@ -89,8 +89,12 @@ func (t *teller) say(now *compiled, node, kind, reason, message string) {
 	}
 }
 
-// node is what the cache knows of a node; nil for nothing.
+// node is what the cache knows of a node; nil for nothing, and before the
+// component runs.
 func (f *Firewall) node(name string) *watchedNode {
+	if !f.running.Load() {
+		return nil
+	}
 	obj, exists, err := f.caches.nodes.GetStore().GetByKey(name)
 	if w, ok := obj.(*watchedNode); err == nil && exists && ok {
 		return w
