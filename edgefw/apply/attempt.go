@@ -18,6 +18,7 @@ type attempt struct {
 	began  time.Time
 	result Result
 	tasks  []*task
+	fresh  bool // the kernel was read
 }
 
 // task is what is to be done for one family.
@@ -37,6 +38,11 @@ func (k *Kernel) attempt(ctx context.Context, w Wish) (*attempt, error) {
 		return a, err
 	}
 	a.result.Way = a.way()
+	if a.result.Way != Generation && a.fresh {
+		if err := a.each(func(t *task) error { return t.f.sweepSets(ctx) }); err != nil {
+			return a, err
+		}
+	}
 	switch a.result.Way {
 	case Nothing:
 		return a, a.verify(ctx)
@@ -116,7 +122,7 @@ func (a *attempt) look(ctx context.Context) error {
 		return err
 	})
 	a.tasks = readable
-	a.k.read = err == nil
+	a.k.read, a.fresh = err == nil, true
 	return err
 }
 

@@ -120,9 +120,9 @@ func (p program) dump(ctx context.Context, table string, counters bool) (string,
 
 // legacyHas tells whether the kernel has a table of the legacy variant.
 func (p program) legacyHas(table string) bool {
-	file := "/proc/net/ip_tables_names"
+	file := "/proc/thread-self/net/ip_tables_names"
 	if p.family == render.V6 {
-		file = "/proc/net/ip6_tables_names"
+		file = "/proc/thread-self/net/ip6_tables_names"
 	}
 	text, err := os.ReadFile(file)
 	return err == nil && slices.Contains(strings.Fields(string(text)), table)
@@ -139,6 +139,6 @@ func (p program) chains() (*iptables.IPTables, error) {
 
 // hasIPv6 tells whether the machine speaks IPv6 at all.
 func hasIPv6() bool {
-	_, err := os.Stat("/proc/net/if_inet6")
+	_, err := os.Stat("/proc/thread-self/net/if_inet6")
 	return !errors.Is(err, os.ErrNotExist)
 }

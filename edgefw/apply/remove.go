@@ -87,7 +87,7 @@ func removeSets(ctx context.Context) error {
 	for _, s := range list {
 		names = append(names, s.Name)
 	}
-	return sets.DestroyUnused(ctx, names...)
+	return destroy(ctx, sets, names...)
 }
 
 // sweepOther removes what was made with the variant that is not used now, after

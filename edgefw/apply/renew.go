@@ -103,7 +103,7 @@ func (f *family) sweepSets(ctx context.Context) error {
 			names = append(names, name)
 		}
 	}
-	if err := f.sets.DestroyUnused(ctx, names...); err != nil {
+	if err := destroy(ctx, f.sets, names...); err != nil {
 		return err
 	}
 	for _, name := range names {

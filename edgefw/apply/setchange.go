@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/kedge-io/kedge/edgefw/apply/ipset"
 	"github.com/kedge-io/kedge/edgefw/apply/render"
@@ -52,7 +53,7 @@ func (f *family) swap(name string, want []netip.Prefix) error {
 // build makes a set under a name that no rule uses.
 func (f *family) build(ctx context.Context, name string, want []netip.Prefix) error {
 	if _, there := f.present.names[name]; there {
-		if err := f.sets.DestroyUnused(ctx, name); err != nil {
+		if err := destroy(ctx, f.sets, name); err != nil {
 			return err
 		}
 	}
@@ -92,4 +93,15 @@ func (f *family) free(id model.SetID) render.Slot {
 		return f.slot(id).Other()
 	}
 	return render.SlotA
+}
+
+// letGo is how long the kernel may take to free rules that use a set: some
+// milliseconds, more on a busy machine.
+const letGo = 5 * time.Second
+
+// destroy takes sets away that no rule names any more.
+func destroy(ctx context.Context, sets *ipset.Handle, names ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, letGo)
+	defer cancel()
+	return sets.DestroyUnused(ctx, names...)
 }

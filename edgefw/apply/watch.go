@@ -20,6 +20,9 @@ func (k *Kernel) Watch(ctx context.Context, changed func()) error {
 	}
 	k.setWatcher(watcher)
 	defer k.setWatcher(nil)
+	if k.repair(ctx) { // what happened before the watcher was there
+		changed()
+	}
 	return watcher.Run(ctx, func([]notice.Change) {
 		if k.repair(ctx) {
 			changed()

@@ -36,18 +36,21 @@ func (w *writer) ingress() {
 	s.write()
 	hook := chain{name: "PRE", rules: s.early}
 	hook.add(established, "-j RETURN")
-	hook.leave(w.toHost(), s.main.name)
+	for _, m := range w.toHost() {
+		hook.leave(m, s.main.name)
+	}
 	w.toServices(&hook, s.main.name)
 	w.finish(hook, s.main)
 	w.finish(s.aside...)
 }
 
-// toHost is the match of packets that the host itself takes.
-func (w *writer) toHost() string {
+// toHost are the matches of packets that the host itself takes. Of several types
+// IPv4 wants one and IPv6 wants all (net/netfilter/xt_addrtype.c).
+func (w *writer) toHost() []string {
 	if w.Family == V6 {
-		return "-m addrtype --dst-type LOCAL,MULTICAST" // there is no broadcast
+		return []string{"-m addrtype --dst-type LOCAL", "-d ff00::/8"}
 	}
-	return "-m addrtype --dst-type LOCAL,BROADCAST,MULTICAST"
+	return []string{"-m addrtype --dst-type LOCAL,BROADCAST,MULTICAST"}
 }
 
 // toServices sends packets from outside to service addresses to the rules;
