@@ -24,7 +24,8 @@ func (c *Compiler) Compile(in Input) Compiled {
 	if c.last == nil {
 		c.last = newMemory()
 	}
-	r := &run{c: c, in: &in, now: newMemory(), pods: c.pods.Compile(in.Pods), sources: map[model.SetID]source{}}
+	r := &run{c: c, in: &in, now: newMemory(), pods: c.pods.Compile(in.Pods),
+		sources: map[model.SetID]source{}, common: map[*host]*common{}}
 	r.firewalls = r.translateAll()
 	r.services = r.servicesByNode()
 	r.sites = sitesOf(&in.Inventory)
@@ -45,26 +46,29 @@ type run struct {
 	pods      *netpol.Compiled
 	// sources tell what is in the sets that firewalls and services name.
 	sources map[model.SetID]source
+	common  map[*host]*common
 }
 
 // memory is what one compilation leaves to the next: all that it made or found
 // in the memory before it.
 type memory struct {
-	translations map[string]*translation
-	services     map[string]*service
-	hosts        map[string]*host // by the key of their selection
-	equal        map[string]*host // by their content
+	translations map[string]*translation // by name of the firewall
+	services     map[string]*service     // by name
+	selections   map[string]*selection   // by the numbers of what was selected
+	hosts        map[string]*host        // by selection and private addresses
+	equal        map[string]*host        // by content
 	sets         map[setKey]*set
-	contents     map[string]*set // those of sites, by what is in them
+	contents     map[string]*set // those of sites, by content
 	pods         map[*netpol.Result]int
-	rulesets     map[string]*model.Ruleset
-	lists        map[string][]string
+	rulesets     map[string]*model.Ruleset // by the numbers of its parts
 }
 
 func newMemory() *memory {
-	return &memory{translations: map[string]*translation{}, services: map[string]*service{}, hosts: map[string]*host{}, equal: map[string]*host{},
-		sets: map[setKey]*set{}, contents: map[string]*set{}, pods: map[*netpol.Result]int{}, rulesets: map[string]*model.Ruleset{},
-		lists: map[string][]string{}}
+	return &memory{
+		translations: map[string]*translation{}, services: map[string]*service{}, selections: map[string]*selection{},
+		hosts: map[string]*host{}, equal: map[string]*host{}, sets: map[setKey]*set{}, contents: map[string]*set{},
+		pods: map[*netpol.Result]int{}, rulesets: map[string]*model.Ruleset{},
+	}
 }
 
 func (c *Compiler) next() int {

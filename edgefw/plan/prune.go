@@ -151,6 +151,15 @@ func (d *decided) add(list []int, ranges []model.PortRange, by string) {
 
 // insert adds what of r is not there yet.
 func insert(list []interval, r model.PortRange, by string) []interval {
+	i, found := slices.BinarySearchFunc(list, r.First, func(in interval, p uint16) int { return cmp.Compare(in.first, p) })
+	apart := !found && (i == 0 || list[i-1].last < r.First) && (i == len(list) || list[i].first > r.Last)
+	if apart { // the usual case
+		return slices.Insert(list, i, interval{first: r.First, last: r.Last, by: by})
+	}
+	return merge(list, r, by)
+}
+
+func merge(list []interval, r model.PortRange, by string) []interval {
 	var out []interval
 	next := uint32(r.First)
 	fill := func(until uint32) { // up to until, which is not included
