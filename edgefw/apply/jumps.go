@@ -13,13 +13,18 @@ import (
 // rejectJumps are the chains of table filter in which the kernel answers.
 var rejectJumps = []string{"INPUT", "FORWARD", "OUTPUT"}
 
-var rejectMatch = fmt.Sprintf("-m mark --mark %#x", model.RejectMark)
+// rejectMask leaves out bits that others put on the packet behind our backs:
+// kube-proxy 0x4000 and the CNI plugin portmap 0x2000 between our mark and its
+// answer. Bit 0 is what tells it from model.LinkMark.
+const rejectMask = 0xffff0001
+
+var rejectMatch = fmt.Sprintf("-m mark --mark %#x/%#x", model.RejectMark, uint32(rejectMask))
 
 // rejectLines answer what is marked: TCP with a reset, the rest with "port
 // unreachable".
 func rejectLines() []string {
 	return []string{
-		"-A " + render.RejectChain + " -p tcp -m mark --mark " + fmt.Sprintf("%#x", model.RejectMark) + " -j REJECT --reject-with tcp-reset",
+		"-A " + render.RejectChain + " -p tcp " + rejectMatch + " -j REJECT --reject-with tcp-reset",
 		"-A " + render.RejectChain + " -j REJECT",
 	}
 }
