@@ -12,6 +12,7 @@ import (
 	"github.com/kedge-io/kedge/agent/apilb"
 	"github.com/kedge-io/kedge/agent/dns"
 	"github.com/kedge-io/kedge/agent/enroll"
+	"github.com/kedge-io/kedge/agent/firewall"
 	"github.com/kedge-io/kedge/agent/host"
 	"github.com/kedge-io/kedge/agent/kube"
 	"github.com/kedge-io/kedge/agent/network"
@@ -37,10 +38,13 @@ type Agent struct {
 	enroll *enroll.Enroll
 	id     enroll.Identity
 	way    way
-	// Those are there from Components on: the node's own end of the API, and
-	// what keeps the bandwidth of pods.
-	entry   *apilb.Endpoint
-	shaping *shaping
+	// Those are there from Components on: the node's own end of the API, what keeps
+	// the bandwidth of pods, and the firewall.
+	entry    *apilb.Endpoint
+	shaping  *shaping
+	firewall *firewall.Firewall
+	// servers are the sockets to servers.
+	servers *firewall.Way
 }
 
 // Check tells whether a node can be made of this host at all, and what the
@@ -54,13 +58,16 @@ func Check(ctx context.Context, cfg Config) (host.Facts, error) {
 }
 
 // New makes the node's identity ready, from disk or by joining, which may take
-// until the join timeout. facts are those of [Check]. Nothing runs afterwards.
+// until the join timeout. Before that, the last rules of the firewall are in force.
+// facts are those of [Check]. Nothing runs afterwards.
 func New(ctx context.Context, cfg Config, facts host.Facts, log *slog.Logger, report Report) (*Agent, error) {
-	a := &Agent{cfg: cfg, log: log, report: report, facts: facts}
+	a := &Agent{cfg: cfg, log: log, report: report, facts: facts, servers: firewall.NewWay()}
+	a.restoreFirewall(ctx)
 	var err error
 	a.enroll, err = enroll.New(enroll.Config{
 		Layout: cfg.Layout, Server: cfg.ServerURL, Token: cfg.Token, NodeName: cfg.NodeName, NodeIPs: cfg.NodeIPs,
 		JoinTimeout: cfg.JoinTimeout, Issue: cfg.Issue, ServerCA: cfg.ServerCA, Proxy: cfg.Proxy, Built: cfg.Built,
+		NetDial: a.servers.Dial, Lookup: a.servers.Lookup,
 		Report: a.reporter(enroll.ComponentName),
 	}, log.With("component", enroll.ComponentName))
 	if err != nil {
@@ -116,6 +123,9 @@ func (a *Agent) Components(api ...string) ([]lifecycle.Component, error) {
 	if err != nil {
 		return nil, err
 	}
+	if a.firewall, err = a.newFirewall(cluster, reach.pods, ways); err != nil {
+		return nil, err
+	}
 	if a.shaping, err = a.newShaping(cluster, reach.pods); err != nil {
 		return nil, err
 	}
@@ -131,6 +141,7 @@ func (a *Agent) Components(api ...string) ([]lifecycle.Component, error) {
 		rights = append(rights, a.cfg.Rights)
 	}
 	comps := []lifecycle.Component{
+		a.firewall.Component(),
 		a.enrolment(),
 		a.entry.Component(append([]string{enroll.ComponentName}, api...)...),
 		a.programs(),
@@ -191,6 +202,7 @@ func (a *Agent) link(reach *reach, ways *pipe.Dialer) (lifecycle.Component, erro
 		Software: a.cfg.Version,
 		Packet:   a.way.receive,
 		Status:   a.asked(),
+		Firewall: a.firewall.Serve,
 	}, a.log)
 	if err != nil {
 		return lifecycle.Component{}, err

@@ -12,6 +12,7 @@ import (
 	"github.com/kedge-io/kedge/agent/bandwidth/uplink"
 	"github.com/kedge-io/kedge/agent/enroll"
 	"github.com/kedge-io/kedge/agent/relay"
+	"github.com/kedge-io/kedge/edgefw/model"
 	"github.com/kedge-io/kedge/internal/paths"
 )
 
@@ -35,6 +36,10 @@ type Config struct {
 	ResolvConf string
 	// CgroupRoot is the cgroup below which pods live, "/" for the root.
 	CgroupRoot string
+	// Failsafe may always reach these ports of the node, whatever the cluster's
+	// firewall says. Door is the port of the server on this machine, 0 for none.
+	Failsafe []model.Failsafe
+	Door     uint16
 	// Uplink says over which links the node reaches others and what they carry.
 	Uplink        uplink.Config
 	KubeletArgs   []string

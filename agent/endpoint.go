@@ -14,7 +14,8 @@ import (
 func (a *Agent) dialer(server string) *pipe.Dialer {
 	return pipe.New(pipe.Config{
 		Server: server, Proxy: a.cfg.Proxy,
-		TLS: func() (*tls.Config, error) { return a.enroll.TLS(), nil },
+		TLS:     func() (*tls.Config, error) { return a.enroll.TLS(), nil },
+		NetDial: a.servers.Dial, Lookup: a.servers.Lookup,
 	}, a.log)
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/kedge-io/kedge/agent/bandwidth/uplink"
 	"github.com/kedge-io/kedge/agent/network"
 	"github.com/kedge-io/kedge/agent/runtime"
+	"github.com/kedge-io/kedge/agent/runtime/pods"
 	"github.com/kedge-io/kedge/internal/lifecycle"
 )
 
@@ -34,12 +35,12 @@ type shaping struct {
 	machine  *bandwidth.Machine
 }
 
-func (a *Agent) newShaping(cluster stack, pods *network.Range) (*shaping, error) {
+func (a *Agent) newShaping(cluster stack, own *network.Range) (*shaping, error) {
 	log := a.log.With("component", bandwidth.Name)
 	folders := cgroup.New(cgroup.NewConfig(a.cfg.Layout, a.cfg.CgroupRoot), log)
 	s := &shaping{machine: bandwidth.NewMachine(a.log)}
 	s.pods = inventory.New(folders, log, func(err error) { s.Lost(err) })
-	s.hooks = runtime.NewHooks(a.runtimeConfig(), s.pods, a.log, a.reporter(runtime.HooksName))
+	s.hooks = runtime.NewHooks(a.runtimeConfig(), pods.Together(s.pods, a.firewall.Observer()), a.log, a.reporter(runtime.HooksName))
 	if folders.Mirrored() {
 		s.hooks.FollowProcesses()
 	}
@@ -55,7 +56,7 @@ func (a *Agent) newShaping(cluster stack, pods *network.Range) (*shaping, error)
 		NodeName: a.cfg.NodeName, Kubeconfig: a.id.Files.AgentConfig,
 		StateFile:   filepath.Join(a.cfg.Layout.Agent(), "bandwidth.json"),
 		ClassesFile: filepath.Join(a.cfg.Layout.RunDir, "bandwidth-classes.json"),
-		Local:       func() []netip.Prefix { return local(cluster, pods) },
+		Local:       func() []netip.Prefix { return local(cluster, own) },
 		Services:    cluster.services,
 	}, bandwidth.Parts{
 		Inventory: s.pods, Uplinks: s.uplinks, Kernel: s.machine, Reporter: s.reporter,
@@ -135,8 +136,10 @@ func (a *Agent) ownOnly(h http.Handler) http.Handler {
 // asked is what the server may ask this node through the link.
 func (a *Agent) asked() http.Handler {
 	mux := http.NewServeMux()
-	for path, h := range a.BandwidthHandlers() {
-		mux.Handle("GET "+path, h)
+	for _, handlers := range []map[string]http.Handler{a.BandwidthHandlers(), a.FirewallHandlers()} {
+		for path, h := range handlers {
+			mux.Handle("GET "+path, h)
+		}
 	}
 	return mux
 }

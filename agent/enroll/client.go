@@ -63,7 +63,7 @@ func (c *Config) newClient(tlsConfig *tls.Config, now func() time.Time) *client 
 func (c *Config) dialer(tlsConfig *tls.Config) *pipe.Dialer {
 	return pipe.New(pipe.Config{
 		Server: hostPort(c.Server), TLS: func() (*tls.Config, error) { return tlsConfig, nil },
-		Proxy: c.Proxy, ProxyRoots: c.ProxyRoots,
+		Proxy: c.Proxy, ProxyRoots: c.ProxyRoots, NetDial: c.NetDial, Lookup: c.Lookup,
 	}, slog.New(slog.DiscardHandler))
 }
 

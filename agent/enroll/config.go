@@ -15,6 +15,7 @@ import (
 
 	"github.com/kedge-io/kedge/internal/paths"
 	"github.com/kedge-io/kedge/internal/wire"
+	"github.com/kedge-io/kedge/tunnel/pipe"
 )
 
 // DefaultJoinTimeout is how long a first join keeps trying.
@@ -52,6 +53,9 @@ type Config struct {
 	Proxy func(*http.Request) (*url.URL, error)
 	// ProxyRoots verify an https proxy; nil for the host's.
 	ProxyRoots *x509.CertPool
+	// NetDial and Lookup are those of [pipe.Config].
+	NetDial func(ctx context.Context, network, addr string) (net.Conn, error)
+	Lookup  pipe.Lookup
 	// Report, where set, gets the trouble of a running renewal, and nil when
 	// it is over.
 	Report func(error)

@@ -61,6 +61,7 @@ works behind NAT. The token is needed for the first start and may be gone later.
 			return err
 		}
 		maps.Copy(d.handlers, a.BandwidthHandlers())
+		maps.Copy(d.handlers, a.FirewallHandlers())
 		return d.run(cmd.Context(), comps)
 	}
 	return cmd

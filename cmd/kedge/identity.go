@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/kedge-io/kedge/agent"
+	"github.com/kedge-io/kedge/agent/firewall/hostfacts"
+	"github.com/kedge-io/kedge/edgefw/model"
 	"github.com/kedge-io/kedge/internal/clusternet"
 	"github.com/kedge-io/kedge/internal/hostaddr"
 	"github.com/kedge-io/kedge/internal/paths"
@@ -24,6 +26,7 @@ type identity struct {
 	ips         []netip.Addr
 	ipsGiven    bool // ips are of --node-ip
 	externalIPs []netip.Addr
+	failsafe    []model.Failsafe
 }
 
 func valueError(option, value, want string) error {
@@ -48,6 +51,13 @@ func (o *nodeOptions) identity() (identity, error) {
 	if id.externalIPs, err = parseAddrs("node-external-ip", o.externalIPs); err != nil {
 		return id, err
 	}
+	for _, entry := range o.failsafe {
+		f, err := hostfacts.ParseFailsafe(entry)
+		if err != nil {
+			return id, usageError(err)
+		}
+		id.failsafe = append(id.failsafe, f)
+	}
 	id.ipsGiven = len(id.ips) > 0
 	if !id.ipsGiven {
 		ip, err := hostaddr.Default()
@@ -63,7 +73,7 @@ func (o *nodeOptions) identity() (identity, error) {
 func (o *nodeOptions) agentConfig(id identity) agent.Config {
 	return agent.Config{
 		Layout: id.layout, NodeName: id.name, NodeIPs: id.ips, NodeIPsGiven: id.ipsGiven, ExternalIPs: id.externalIPs,
-		Labels: o.labels, Taints: o.taints, ResolvConf: o.resolvConf, CgroupRoot: o.cgroupRoot, Uplink: o.uplink,
+		Labels: o.labels, Taints: o.taints, ResolvConf: o.resolvConf, CgroupRoot: o.cgroupRoot, Failsafe: id.failsafe, Uplink: o.uplink,
 		KubeletArgs: o.kubeletArgs, KubeProxyArgs: o.proxyArgs, Debug: o.debug,
 		Env: os.Environ(), Version: version.Kedge, Built: built(),
 	}

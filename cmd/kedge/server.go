@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/kedge-io/kedge/agent"
 	"github.com/kedge-io/kedge/agent/bandwidth/snapshot"
 	"github.com/kedge-io/kedge/agent/host"
+	"github.com/kedge-io/kedge/edgefw/view"
 	"github.com/kedge-io/kedge/internal/pki"
 	"github.com/kedge-io/kedge/server"
 	"github.com/kedge-io/kedge/server/addons"
@@ -83,6 +85,7 @@ func runServer(ctx context.Context, d *daemon, node *nodeOptions, opts *serverOp
 		ac.ServerURL = "https://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(cfg.Port))
 		ac.Issue, ac.ServerCA, ac.KubeletAfter = srv.Issue, srv.CA(), srv.ControllersBuilt()
 		ac.Rights, ac.Relay = addons.Name, srv.Relay()
+		ac.Door = uint16(cfg.Port) //nolint:gosec // Validate has seen that it is a port
 		nodeSide, err := agent.New(ctx, ac, facts, d.log, d.report)
 		if err != nil {
 			return err
@@ -93,8 +96,10 @@ func runServer(ctx context.Context, d *daemon, node *nodeOptions, opts *serverOp
 			return err
 		}
 		comps = append(comps, more...)
+		srv.ServeFirewall(nodeSide.FirewallStream, nodeSide.FirewallFacts, nodeSide.FirewallRestored())
 		own = nodeSide.BandwidthHandlers()
+		maps.Copy(own, nodeSide.FirewallHandlers())
 	}
-	maps.Copy(d.handlers, srv.AskNodes(own, snapshot.Paths...))
+	maps.Copy(d.handlers, srv.AskNodes(own, slices.Concat(snapshot.Paths, view.NodePaths)...))
 	return d.run(ctx, comps)
 }

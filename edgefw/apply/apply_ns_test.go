@@ -81,6 +81,17 @@ func TestAnotherProcessFindsNothingToDo(t *testing.T) {
 	})
 }
 
+func TestKernelPrintsWhatWasRendered(t *testing.T) {
+	each(t, func(t *testing.T, b *bed) {
+		b.apply(everything())
+		before := b.rules()
+		b.kernel = b.open(b.variant())
+		if r := b.apply(everything()); r.Way != apply.Nothing {
+			t.Errorf("another process made it by %q; was\n%s\nis\n%s", r.Way, stripped(before), stripped(b.rules()))
+		}
+	})
+}
+
 func TestNothingIsLeft(t *testing.T) {
 	each(t, func(t *testing.T, b *bed) {
 		b.node.Run("iptables -t mangle -N MINE; iptables -A INPUT -p tcp --dport 9 -j DROP")

@@ -6,7 +6,6 @@ import (
 	"context"
 	"log/slog"
 	"net"
-	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -163,17 +162,4 @@ func friends(entries ...string) apply.Wish {
 			Sets: map[model.SetID]model.Set{"set/friends": {Prefixes: prefixes(entries...)}},
 		},
 	}
-}
-
-func prefixes(list ...string) []netip.Prefix {
-	var all []netip.Prefix
-	for _, text := range list {
-		if !strings.Contains(text, "/") {
-			a := netip.MustParseAddr(text)
-			all = append(all, netip.PrefixFrom(a, a.BitLen()))
-			continue
-		}
-		all = append(all, netip.MustParsePrefix(text))
-	}
-	return all
 }

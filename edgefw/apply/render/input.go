@@ -84,12 +84,6 @@ type writer struct {
 	sets  map[model.SetID]bool
 }
 
-// chain starts one; rules are added by add.
-func (w *writer) chain(name string) *chain {
-	w.table.chains = append(w.table.chains, chain{name: name})
-	return &w.table.chains[len(w.table.chains)-1]
-}
-
 func (c *chain) add(match, target string) {
 	c.rules = append(c.rules, rule{match: match, target: target})
 }

@@ -1,0 +1,144 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/kedge-io/kedge/agent/apilb"
+	"github.com/kedge-io/kedge/agent/firewall"
+	"github.com/kedge-io/kedge/agent/network"
+	"github.com/kedge-io/kedge/edgefw/model"
+	"github.com/kedge-io/kedge/internal/wire"
+	"github.com/kedge-io/kedge/tunnel/pipe"
+)
+
+// firewallHost is what a person said of the host's firewall.
+func (c Config) firewallHost() firewall.Host {
+	return firewall.Host{Failsafe: c.Failsafe, Door: c.Door, ResolvConf: c.ResolvConf}
+}
+
+// restoreFirewall puts the last proven rules in force, before the node so much as
+// looks for a server.
+func (a *Agent) restoreFirewall(ctx context.Context) {
+	r, err := firewall.Restore(ctx, a.cfg.Layout, a.cfg.firewallHost(), a.log)
+	switch log := a.log.With("component", firewall.Name); {
+	case err != nil:
+		log.Error("the last rules of the firewall are not in force", "error", err)
+	case r.Damaged != nil:
+		log.Error("the last rules of the firewall are lost, only what is implied may come in", "error", r.Damaged)
+	case r.Ruleset != nil:
+		log.Info("the last rules of the firewall are in force", "revision", r.Revision)
+	}
+}
+
+func (a *Agent) newFirewall(cluster stack, pods *network.Range, ways *pipe.Dialer) (*firewall.Firewall, error) {
+	cfg := firewall.Config{
+		NodeName: a.cfg.NodeName, Kubeconfig: a.id.Files.AgentConfig, Layout: a.cfg.Layout, Host: a.cfg.firewallHost(),
+		Way: a.servers, Prove: a.proof(ways).reach, PodRange: pods.PodCIDR,
+		PodLink: network.BridgeName, RelayLink: network.RelayName, ClusterDNS: cluster.dns, API: cluster.api,
+		Software: a.cfg.Version,
+	}
+	if len(cluster.services) > 0 {
+		cfg.Services = cluster.services[0]
+	}
+	return firewall.New(cfg, a.log, a.reporter(firewall.Name))
+}
+
+// FirewallHandlers are what kedge firewall asks a node for, by path, for the
+// status socket; none before Components.
+func (a *Agent) FirewallHandlers() map[string]http.Handler {
+	if a.firewall == nil {
+		return nil
+	}
+	handlers := a.firewall.Handlers()
+	for path, h := range handlers {
+		handlers[path] = a.ownOnly(h)
+	}
+	return handlers
+}
+
+// FirewallStream takes rulesets from a server's stream until it ends or ctx does.
+// A server gives those of its own node here.
+func (a *Agent) FirewallStream(ctx context.Context, conn net.Conn) { a.firewall.Serve(ctx, conn) }
+
+// FirewallFacts are what no rule takes from this node now.
+func (a *Agent) FirewallFacts() model.Facts { return a.firewall.Facts() }
+
+// FirewallRestored is what was on disk when the node began; nil for nothing.
+func (a *Agent) FirewallRestored() *model.Ruleset { return a.firewall.Restored() }
+
+// proof looks whether a server is within reach over a fresh connection.
+type proof struct {
+	client *http.Client
+	// given is the server's address, others those that were learned.
+	given  string
+	others func() []apilb.Status
+}
+
+// proof makes connections as the link does: marked, through the proxy if there is
+// one.
+func (a *Agent) proof(ways *pipe.Dialer) proof {
+	server, _ := serverHostPort(a.cfg.ServerURL) // looked at before
+	return proof{
+		given: server,
+		others: func() []apilb.Status {
+			if a.entry == nil {
+				return nil
+			}
+			return a.entry.Status()
+		},
+		client: &http.Client{
+			Transport: &http.Transport{DialContext: ways.DialContext, TLSClientConfig: a.enroll.TLS(), DisableKeepAlives: true},
+		},
+	}
+}
+
+// reach returns nil as soon as one server has answered.
+func (p proof) reach(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	servers := []string{p.given}
+	for _, s := range p.others() {
+		if !s.Given {
+			servers = append(servers, s.Address)
+		}
+	}
+	answers := make(chan error, len(servers))
+	for _, s := range servers {
+		go func() { answers <- p.ask(ctx, s) }()
+	}
+	var errs []error
+	for range servers {
+		err := <-answers
+		if err == nil {
+			return nil
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// ask has one server answer.
+func (p proof) ask(ctx context.Context, server string) error {
+	began := time.Now()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+server+wire.PathPing, nil)
+	if err != nil {
+		return err
+	}
+	response, err := p.client.Do(r)
+	if err != nil {
+		return fmt.Errorf("%w (after %s)", err, time.Since(began).Round(10*time.Millisecond))
+	}
+	defer func() { _ = response.Body.Close() }()
+	if _, err := io.Copy(io.Discard, io.LimitReader(response.Body, wire.MaxBody)); err != nil {
+		return fmt.Errorf("server %s: %w", server, err)
+	}
+	// A server that answers, whatever it says, has been reached, and nobody else
+	// has its certificate.
+	return nil
+}
