@@ -7,6 +7,7 @@ import "sync"
 type cache[K comparable, V any] struct {
 	mu          sync.Mutex
 	before, now map[K]func() (V, error)
+	made        uint64
 }
 
 // get returns the value of key, which make computes.
@@ -16,6 +17,7 @@ func (c *cache[K, V]) get(key K, compute func() (V, error)) (V, error) {
 	if f == nil {
 		if f = c.before[key]; f == nil {
 			f = sync.OnceValues(compute)
+			c.made++
 		}
 		if c.now == nil {
 			c.now = map[K]func() (V, error){}
@@ -30,4 +32,11 @@ func (c *cache[K, V]) turn() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.before, c.now = c.now, nil
+}
+
+// count is how many values were made.
+func (c *cache[K, V]) count() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.made
 }

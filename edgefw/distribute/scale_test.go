@@ -19,12 +19,12 @@ func TestAThousandNodesShareTheirBytes(t *testing.T) {
 	for _, name := range all {
 		f.join(name, nil, nil)
 	}
-	rs := rules("r", 0, 10_000)
+	rs := rules("r", 0, 1_000)
 	began := time.Now()
 	f.apply(rs, all...)
-	t.Logf("%d nodes have 10,000 prefixes after %v", many, time.Since(began).Round(time.Millisecond))
+	t.Logf("%d nodes have 1,000 prefixes after %v", many, time.Since(began).Round(time.Millisecond))
 	began = time.Now()
-	rs = rules("r", 1, 10_000)
+	rs = rules("r", 1, 1_000)
 	f.apply(rs, all...)
 	t.Logf("and one change after %v", time.Since(began).Round(time.Millisecond))
 	want := rootOf(t, rs)
@@ -36,17 +36,10 @@ func TestAThousandNodesShareTheirBytes(t *testing.T) {
 	if figures := f.Figures(); figures.Updates != 2*many || figures.Resyncs != 0 {
 		t.Errorf("figures %+v", figures)
 	}
-	// The set as a whole, and its difference, were made once.
-	made := 0
-	for _, cache := range []map[partKey]func() ([]byte, error){f.library.parts.now, f.library.parts.before} {
-		for key := range cache {
-			if key.set == "set/a" {
-				made++
-			}
-		}
-	}
-	if made != 2 {
-		t.Errorf("parts of the set were made %d times", made)
+	// Its rules, its set and the difference of that were made once or, where a
+	// compilation came between, twice.
+	if made := f.Figures().Encoded; made > 8 {
+		t.Errorf("%d parts were made", made)
 	}
 }
 

@@ -56,6 +56,9 @@ type Figures struct {
 	CompileTime time.Duration
 	// Updates were sent, with Bytes on the wire.
 	Updates, Bytes uint64
+	// Encoded counts the parts whose bytes were made; those of many nodes are made
+	// once.
+	Encoded uint64
 	// Resyncs counts updates that a node could not put together.
 	Resyncs uint64
 }
@@ -64,7 +67,9 @@ type Figures struct {
 func (d *Distributor) Figures() Figures {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.figures
+	figures := d.figures
+	figures.Encoded = d.library.parts.count()
+	return figures
 }
 
 // Revision is the highest that was given.
