@@ -1,16 +1,22 @@
 package server
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/kedge-io/kedge/edgefw/distribute"
 	"github.com/kedge-io/kedge/edgefw/model"
+	"github.com/kedge-io/kedge/edgefw/view"
 	"github.com/kedge-io/kedge/internal/lifecycle"
 	"github.com/kedge-io/kedge/server/addons"
 	"github.com/kedge-io/kedge/server/firewall"
@@ -44,7 +50,7 @@ func (s *Server) buildFirewall(report Report) {
 			return names
 		},
 		Lists: s.cfg.Layout.AddressLists(), UserAgent: "kedge/" + s.cfg.Version,
-		Dial: s.dialFirewall, Identify: s.join.AuthorizeNode,
+		Ask: s.askNode, Dial: s.dialFirewall, Identify: s.join.AuthorizeNode,
 		Report: func(err error) { report(firewall.Name, err) },
 	}, s.log)
 }
@@ -110,3 +116,50 @@ func (s *Server) vacated(node string) {
 		s.firewall.Replaced(node)
 	}
 }
+
+// FirewallHandlers are what kedge firewall asks, by path, for the status socket:
+// about all nodes, and of one node, where own are the answers of the server's own.
+// It is called before the components run.
+func (s *Server) FirewallHandlers(own map[string]http.Handler) map[string]http.Handler {
+	handlers := s.AskNodes(own, view.NodePaths...)
+	if s.firewall == nil {
+		return handlers
+	}
+	s.nodes = maps.Clone(handlers)
+	maps.Copy(handlers, s.firewall.Handlers())
+	return handlers
+}
+
+// askNode asks a node as somebody at the status socket would.
+func (s *Server) askNode(ctx context.Context, node, path string, query url.Values, into any) error {
+	h := s.nodes[path]
+	if h == nil {
+		return fmt.Errorf("nodes are not asked for %s", path)
+	}
+	q := maps.Clone(query)
+	if q == nil {
+		q = url.Values{}
+	}
+	q.Set("node", node)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, path+"?"+q.Encode(), nil)
+	if err != nil {
+		return err
+	}
+	w := &kept{header: http.Header{}, code: http.StatusOK}
+	h.ServeHTTP(w, r)
+	if w.code != http.StatusOK {
+		return fmt.Errorf("ask node %s: %s", node, strings.TrimSpace(w.body.String()))
+	}
+	return json.Unmarshal(w.body.Bytes(), into)
+}
+
+// kept is an answer that stays in the process.
+type kept struct {
+	header http.Header
+	code   int
+	body   bytes.Buffer
+}
+
+func (k *kept) Header() http.Header         { return k.header }
+func (k *kept) WriteHeader(code int)        { k.code = code }
+func (k *kept) Write(b []byte) (int, error) { return k.body.Write(b) }

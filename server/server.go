@@ -61,8 +61,9 @@ type Server struct {
 	egress   *egress.Egress
 	metrics  *metrics.Server // nil if disabled
 	addons   *addons.Manifests
-	firewall *firewall.Firewall // nil if disabled
-	built    chan struct{}      // closed once the controllers are built
+	firewall *firewall.Firewall      // nil if disabled
+	nodes    map[string]http.Handler // what nodes are asked about their firewall, by path
+	built    chan struct{}           // closed once the controllers are built
 }
 
 // New checks cfg, takes the port, makes or checks the certificates and builds

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 
@@ -14,7 +13,6 @@ import (
 	"github.com/kedge-io/kedge/agent"
 	"github.com/kedge-io/kedge/agent/bandwidth/snapshot"
 	"github.com/kedge-io/kedge/agent/host"
-	"github.com/kedge-io/kedge/edgefw/view"
 	"github.com/kedge-io/kedge/internal/pki"
 	"github.com/kedge-io/kedge/server"
 	"github.com/kedge-io/kedge/server/addons"
@@ -100,6 +98,7 @@ func runServer(ctx context.Context, d *daemon, node *nodeOptions, opts *serverOp
 		own = nodeSide.BandwidthHandlers()
 		maps.Copy(own, nodeSide.FirewallHandlers())
 	}
-	maps.Copy(d.handlers, srv.AskNodes(own, slices.Concat(snapshot.Paths, view.NodePaths)...))
+	maps.Copy(d.handlers, srv.AskNodes(own, snapshot.Paths...))
+	maps.Copy(d.handlers, srv.FirewallHandlers(own))
 	return d.run(ctx, comps)
 }

@@ -2,9 +2,12 @@ package firewall
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"net/netip"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -30,6 +33,12 @@ type api struct {
 	annotate func(ctx context.Context, node string, patch []byte) error
 	// write writes the status of a firewall.
 	write func(ctx context.Context, f *v1alpha1.EdgeFirewall) error
+	// pod reads a pod, podAt the one of a node that has an address; nil for none.
+	pod   func(ctx context.Context, namespace, name string) (*corev1.Pod, error)
+	podAt func(ctx context.Context, node string, addr netip.Addr) (*corev1.Pod, error)
+	// tryFirewall and trySet have the API look at an object without keeping it.
+	tryFirewall func(ctx context.Context, o *v1alpha1.EdgeFirewall) (*v1alpha1.EdgeFirewall, error)
+	trySet      func(ctx context.Context, o *v1alpha1.AddressSet) (*v1alpha1.AddressSet, error)
 	// events is where events go; nil for nowhere.
 	events record.EventSink
 }
@@ -63,7 +72,13 @@ func connect(client func() (*rest.Config, error), policies bool) (api, error) {
 			_, err := edge.EdgeFirewalls().UpdateStatus(ctx, f, metav1.UpdateOptions{})
 			return err
 		},
-		events: &typedcorev1.EventSinkImpl{Interface: kube.CoreV1().Events("")},
+		pod: func(ctx context.Context, namespace, name string) (*corev1.Pod, error) {
+			return kube.CoreV1().Pods(namespace).Get(ctx, name, metav1.GetOptions{})
+		},
+		podAt:       podAt(kube),
+		tryFirewall: try[*v1alpha1.EdgeFirewall](edge.EdgeFirewalls()),
+		trySet:      try[*v1alpha1.AddressSet](edge.AddressSets()),
+		events:      &typedcorev1.EventSinkImpl{Interface: kube.CoreV1().Events("")},
 	}
 	if policies {
 		a.policies = cache.NewListWatchFromClient(kube.NetworkingV1().RESTClient(), "networkpolicies", "", fields.Everything())
@@ -71,6 +86,47 @@ func connect(client func() (*rest.Config, error), policies bool) (api, error) {
 		a.namespaces = cache.NewListWatchFromClient(core, "namespaces", "", fields.Everything())
 	}
 	return a, nil
+}
+
+// podAt finds the pod of a node that has an address and has not ended.
+func podAt(kube kubernetes.Interface) func(context.Context, string, netip.Addr) (*corev1.Pod, error) {
+	return func(ctx context.Context, node string, addr netip.Addr) (*corev1.Pod, error) {
+		list, err := kube.CoreV1().Pods("").List(ctx, metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector("spec.nodeName", node).String()})
+		if err != nil {
+			return nil, err
+		}
+		for i := range list.Items {
+			p := &list.Items[i]
+			ended := p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
+			if !p.Spec.HostNetwork && !ended && p.Status.PodIP == addr.String() {
+				return p, nil
+			}
+		}
+		return nil, nil //nolint:nilnil // nobody has it
+	}
+}
+
+// patcher is what try needs of a client.
+type patcher[T any] interface {
+	Patch(ctx context.Context, name string, pt types.PatchType, data []byte, options metav1.PatchOptions, subresources ...string) (T, error)
+}
+
+// try applies an object in a dry run: it comes back as it would be.
+func try[T metav1.Object](client patcher[T]) func(context.Context, T) (T, error) {
+	return func(ctx context.Context, o T) (T, error) {
+		o.SetManagedFields(nil)
+		o.SetResourceVersion("")
+		o.SetUID("")
+		o.SetCreationTimestamp(metav1.Time{})
+		data, err := json.Marshal(o)
+		if err != nil {
+			return o, err
+		}
+		force := true
+		return client.Patch(ctx, o.GetName(), types.ApplyPatchType, data, metav1.PatchOptions{
+			DryRun: []string{metav1.DryRunAll}, FieldManager: "kedge-firewall-plan", FieldValidation: metav1.FieldValidationStrict, Force: &force,
+		})
+	}
 }
 
 // askEvery is how often to ask for definitions that were applied a moment ago.

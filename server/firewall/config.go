@@ -59,6 +59,8 @@ type Config struct {
 	Connected func() []string
 	// Dial opens the stream of the firewall to a node that has a link.
 	Dial func(ctx context.Context, node string) (net.Conn, error)
+	// Ask asks nodes; nil where they cannot be asked.
+	Ask Ask
 	// Identify returns the node whose certificate came with a request.
 	Identify func(r *http.Request) (string, error)
 	// Lists is the folder for copies of lists of addresses.

@@ -40,6 +40,8 @@ type Firewall struct {
 	statuses    *statuses
 
 	running atomic.Bool
+	// problem is why nothing newer is compiled; nil for none.
+	problem atomic.Pointer[string]
 	// compiled is what counts now; nil before the first time.
 	compiled atomic.Pointer[compiled]
 
@@ -148,10 +150,14 @@ func (f *Firewall) Admit(ctx context.Context, node string, addr netip.Addr) {
 // source is where the distributor gets its input from.
 func (f *Firewall) source() (plan.Input, error) {
 	in, err := f.input()
-	if err == nil {
-		f.taken = in
+	if err != nil {
+		problem := err.Error()
+		f.problem.Store(&problem)
+		return in, err
 	}
-	return in, err
+	f.taken = in
+	f.problem.Store(nil)
+	return in, nil
 }
 
 // take is told each new result.
