@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/kedge-io/kedge/edgefw/model"
+	"github.com/kedge-io/kedge/edgefw/plan/chance"
 )
 
 // large is a fleet at sites of two nodes each, with firewalls of ten rules and
@@ -18,13 +19,13 @@ func large(nodes, firewalls, entries int) Input {
 		Pods: prefixes("10.42.0.0/16"), Services: prefixes("10.43.0.0/16"), Servers: addrs("203.0.113.1")}}
 	for n := range nodes {
 		site := n / 2
-		in.Inventory.Nodes = append(in.Inventory.Nodes, model.Node{Name: number("n", n), Server: n == 0,
-			Labels:   map[string]string{"pool": number("p", n%20), "kubernetes.io/hostname": number("n", n)},
+		in.Inventory.Nodes = append(in.Inventory.Nodes, model.Node{Name: chance.Name("n", n), Server: n == 0,
+			Labels:   map[string]string{"pool": chance.Name("p", n%20), "kubernetes.io/hostname": chance.Name("n", n)},
 			Public:   []netip.Addr{netip.AddrFrom4([4]byte{198, 51, byte(site >> 8), byte(site)})},
 			Reported: []netip.Addr{netip.AddrFrom4([4]byte{192, 168, 1, byte(10 + n%2)})}})
 	}
 	for f := range firewalls {
-		name := number("f", f)
+		name := chance.Name("f", f)
 		in.Inventory.AddressSets[name] = model.AddressSet{Name: name, Prefixes: longList(f, entries)}
 		in.Firewalls = append(in.Firewalls, largeFirewall(name, f))
 	}
@@ -35,7 +36,7 @@ func large(nodes, firewalls, entries int) Input {
 func largeFirewall(name string, f int) model.Firewall {
 	var pools []string
 	for p := range 10 {
-		pools = append(pools, number("p", (f+p)%20))
+		pools = append(pools, chance.Name("p", (f+p)%20))
 	}
 	selector, err := labels.Parse(fmt.Sprintf("pool in (%s)", join(pools)))
 	if err != nil {
@@ -43,9 +44,9 @@ func largeFirewall(name string, f int) model.Firewall {
 	}
 	s := model.Section{Default: model.Deny}
 	for r := range 10 {
-		s.Rules = append(s.Rules, model.Rule{Name: number("r", r), Action: model.Allow, Protocol: model.TCP,
+		s.Rules = append(s.Rules, model.Rule{Name: chance.Name("r", r), Action: model.Allow, Protocol: model.TCP,
 			Ports: []model.PortRange{model.Port(uint16(1000 + 10*f + r))},
-			Peers: []model.Peer{{AddressSet: name}, {Nodes: labels.SelectorFromSet(labels.Set{"pool": number("p", f%20)})}, {Cluster: r == 0, Servers: r != 0}}})
+			Peers: []model.Peer{{AddressSet: name}, {Nodes: labels.SelectorFromSet(labels.Set{"pool": chance.Name("p", f%20)})}, {Cluster: r == 0, Servers: r != 0}}})
 	}
 	return model.Firewall{Name: name, Priority: int32(f), Nodes: selector, Ingress: s}
 }

@@ -8,49 +8,50 @@ import (
 	"testing"
 
 	"github.com/kedge-io/kedge/edgefw/model"
+	"github.com/kedge-io/kedge/edgefw/plan/chance"
 )
 
 // changed is an input in which one thing is different, made as its owner would:
 // nothing of the former one is written to.
-func (c chance) changed(in Input) Input {
+func changed(c chance.Chance, in Input) Input {
 	inv := &in.Inventory
 	inv.Nodes, in.Firewalls = slices.Clone(inv.Nodes), slices.Clone(in.Firewalls)
 	inv.Balanced, inv.AddressSets = slices.Clone(inv.Balanced), maps.Clone(inv.AddressSets)
 	n := c.IntN(12)
 	switch c.IntN(9) {
 	case 0: // a node roams
-		inv.Nodes[c.IntN(len(inv.Nodes))].Public = many(c, 2, c.addr)
+		inv.Nodes[c.IntN(len(inv.Nodes))].Public = chance.Many(c, 2, c.Addr)
 	case 1: // a node comes, is made anew, or goes
-		inv.Nodes = slices.DeleteFunc(inv.Nodes, func(node model.Node) bool { return node.Name == number("n", n) && len(inv.Nodes) > 1 })
-		if c.one(2) {
-			inv.Nodes = append(slices.DeleteFunc(inv.Nodes, func(node model.Node) bool { return node.Name == number("n", n) }), c.node(n))
+		inv.Nodes = slices.DeleteFunc(inv.Nodes, func(node model.Node) bool { return node.Name == chance.Name("n", n) && len(inv.Nodes) > 1 })
+		if c.One(2) {
+			inv.Nodes = append(slices.DeleteFunc(inv.Nodes, func(node model.Node) bool { return node.Name == chance.Name("n", n) }), c.Node(n))
 		}
 	case 2: // labels
-		inv.Nodes[c.IntN(len(inv.Nodes))].Labels = map[string]string{"pool": pick(c, "a", "b", "c")}
+		inv.Nodes[c.IntN(len(inv.Nodes))].Labels = map[string]string{"pool": chance.Pick(c, "a", "b", "c")}
 	case 3:
-		name := pick(c, "x", "y")
-		inv.AddressSets[name] = model.AddressSet{Name: name, Prefixes: many(c, 12, c.prefix)}
+		name := chance.Pick(c, "x", "y")
+		inv.AddressSets[name] = model.AddressSet{Name: name, Prefixes: chance.Many(c, 12, c.Prefix)}
 	case 4:
-		delete(inv.AddressSets, pick(c, "x", "y"))
+		delete(inv.AddressSets, chance.Pick(c, "x", "y"))
 	case 5: // a firewall is written, also under the name of one that is deleted
-		in.Firewalls = slices.DeleteFunc(in.Firewalls, func(f model.Firewall) bool { return f.Name == number("f", n%6) })
-		in.Firewalls = append(in.Firewalls, c.firewall(n%6))
+		in.Firewalls = slices.DeleteFunc(in.Firewalls, func(f model.Firewall) bool { return f.Name == chance.Name("f", n%6) })
+		in.Firewalls = append(in.Firewalls, c.Firewall(n%6))
 	case 6:
 		i := c.IntN(len(in.Firewalls))
-		in.Firewalls[i].Priority, in.Firewalls[i].Nodes = int32(c.IntN(3)), c.selector()
+		in.Firewalls[i].Priority, in.Firewalls[i].Nodes = int32(c.IntN(3)), c.Selector()
 	case 7:
-		inv.Balanced = slices.DeleteFunc(inv.Balanced, func(b model.Balanced) bool { return b.Name == "default/"+number("s", n%3) })
-		inv.Balanced = append(inv.Balanced, c.balanced(n%3))
+		inv.Balanced = slices.DeleteFunc(inv.Balanced, func(b model.Balanced) bool { return b.Name == "default/"+chance.Name("s", n%3) })
+		inv.Balanced = append(inv.Balanced, c.Balanced(n%3))
 	case 8:
-		in.Known = many(c, 2, c.addr)
+		in.Known = chance.Many(c, 2, c.Addr)
 	}
 	return in
 }
 
 func TestWhatIsKeptIsNeverStale(t *testing.T) {
 	for seed := range uint64(30) {
-		c := newChance(seed)
-		in, compiler := c.input(), Compiler{}
+		c := chance.New(seed)
+		in, compiler := worldInput(c), Compiler{}
 		for step := range 40 {
 			got, want := compiler.Compile(in), Compile(in)
 			if !reflect.DeepEqual(got, want) {
@@ -59,19 +60,19 @@ func TestWhatIsKeptIsNeverStale(t *testing.T) {
 				}
 				t.Fatalf("seed %d, step %d: what was kept is not what is now", seed, step)
 			}
-			in = c.changed(in)
+			in = changed(c, in)
 		}
 	}
 }
 
 func TestWhatDidNotChangeStaysWhereItIs(t *testing.T) {
 	for seed := range uint64(30) {
-		c := newChance(seed)
-		in, compiler := c.input(), Compiler{}
+		c := chance.New(seed)
+		in, compiler := worldInput(c), Compiler{}
 		before := compiler.Compile(in)
 		for step := range 20 {
-			in = c.changed(in)
-			after := compiler.Compile(c.again(in))
+			in = changed(c, in)
+			after := compiler.Compile(again(in))
 			for name, rs := range after.Rulesets {
 				was := before.Rulesets[name]
 				if was != nil && was != rs && reflect.DeepEqual(was, rs) {
@@ -85,7 +86,7 @@ func TestWhatDidNotChangeStaysWhereItIs(t *testing.T) {
 }
 
 // again is an input whose small parts were read anew.
-func (c chance) again(in Input) Input {
+func again(in Input) Input {
 	in.Firewalls = slices.Clone(in.Firewalls)
 	in.Inventory.Nodes = slices.Clone(in.Inventory.Nodes)
 	for i := range in.Inventory.Nodes {
@@ -111,7 +112,7 @@ func TestNodesThatAreEqualShare(t *testing.T) {
 		{Name: "all", Action: model.Allow, Peers: []model.Peer{{Cluster: true}, {AddressSet: "offices"}}}}}})
 	in.Inventory.Balanced = nil
 	for n := range 20 {
-		in.Inventory.Nodes = append(in.Inventory.Nodes, model.Node{Name: number("far", n), Public: []netip.Addr{netip.AddrFrom4([4]byte{198, 51, 100, byte(100 + n)})}})
+		in.Inventory.Nodes = append(in.Inventory.Nodes, model.Node{Name: chance.Name("far", n), Public: []netip.Addr{netip.AddrFrom4([4]byte{198, 51, 100, byte(100 + n)})}})
 	}
 	out := Compile(in)
 	different := map[*model.Ruleset]bool{}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/kedge-io/kedge/edgefw/model"
+	"github.com/kedge-io/kedge/edgefw/plan/chance"
 )
 
 // closed denies everything in both directions.
@@ -152,7 +153,7 @@ func TestRulesOfANode(t *testing.T) {
 			Rate: &model.RateLimit{Count: 1, Seconds: 1, Burst: 1, Per: model.PerRule}},
 		{Name: "name", Action: model.Reject, Peers: []model.Peer{{DNS: "one.example.org"}}},
 	}}})).Rulesets["oslo-1"]
-	local := Local{Names: someNames()}
+	local := Local{Names: chance.Names()}
 	d := Decide(rs, facts(), local, said(t, "in tcp 192.0.2.9:1 > 198.51.100.9:80"))
 	if d.Verdict != model.Allow || d.Rule != "f/ingress/web" || !d.Limited || len(d.Logged) != 1 || d.Logged[0] != "f/ingress/note" {
 		t.Errorf("decided %+v", d)

@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"fmt"
 	"net/netip"
 	"testing"
 	"time"
@@ -9,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/kedge-io/kedge/edgefw/model"
+	"github.com/kedge-io/kedge/edgefw/plan/chance"
 )
 
 func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
@@ -43,7 +43,7 @@ func cidr(s string, except ...string) model.Peer {
 }
 
 // day is when the firewall of a test was made.
-func day(n int) time.Time { return time.Date(2026, 1, n, 0, 0, 0, 0, time.UTC) }
+func day(n int) time.Time { return chance.Day(n) }
 
 // fleet is a server and two sites: berlin has two nodes behind one address,
 // oslo one with an address of its own.
@@ -80,6 +80,3 @@ func facts() model.Facts {
 		Services: netip.MustParsePrefix("10.43.0.0/16"), ClusterDNS: addr("10.43.0.10"), API: addr("10.43.0.1"), APIPorts: []uint16{443, 6444},
 	}
 }
-
-// number makes names for generated things.
-func number(word string, n int) string { return fmt.Sprintf("%s-%03d", word, n) }

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/kedge-io/kedge/edgefw/model"
+	"github.com/kedge-io/kedge/edgefw/plan/chance"
 )
 
 // oracle decides about a packet from what people wrote, without any of the steps
@@ -100,7 +101,7 @@ func (o oracle) isPeer(peer model.Peer, a netip.Addr) bool {
 	case peer.AddressSet != "":
 		return anyPrefix(inv.AddressSets[peer.AddressSet].Prefixes, a)
 	case peer.DNS != "":
-		return slices.Contains(someNames()[peer.DNS], a)
+		return slices.Contains(chance.Names()[peer.DNS], a)
 	case peer.Nodes != nil:
 		return o.isNode(a, func(n model.Node) bool { return peer.Nodes.Matches(labels.Set(n.Labels)) })
 	case peer.Servers:

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+
+	"github.com/kedge-io/kedge/edgefw/plan/chance"
 )
 
 func TestMinimalPrefixes(t *testing.T) {
@@ -38,14 +40,14 @@ func TestAMinimalListIsNotCopied(t *testing.T) {
 
 func TestMinimalPrefixesHoldTheSame(t *testing.T) {
 	for seed := range uint64(2000) {
-		c := newChance(seed)
-		in := many(c, 10, c.prefix)
+		c := chance.New(seed)
+		in := chance.Many(c, 10, c.Prefix)
 		got := minimal(in)
 		if !isMinimal(got) {
 			t.Fatalf("seed %d: %v is not minimal", seed, got)
 		}
 		for range 20 {
-			if a := c.addr(); holds(got, a) != anyPrefix(in, a) {
+			if a := c.Addr(); holds(got, a) != anyPrefix(in, a) {
 				t.Fatalf("seed %d: %s in %v: %t, in %v: %t", seed, a, got, holds(got, a), in, anyPrefix(in, a))
 			}
 		}

@@ -10,12 +10,18 @@ import (
 	"testing"
 
 	"github.com/kedge-io/kedge/edgefw/model"
+	"github.com/kedge-io/kedge/edgefw/plan/chance"
 )
 
 const seeds = 200
 
+func worldInput(c chance.Chance) Input {
+	w := c.World()
+	return Input{Firewalls: w.Firewalls, Inventory: w.Inventory, Known: w.Known}
+}
+
 // shuffled is the same input in another order.
-func (c chance) shuffled(in Input) Input {
+func shuffled(c chance.Chance, in Input) Input {
 	shuffle(c, &in.Firewalls)
 	shuffle(c, &in.Inventory.Nodes)
 	shuffle(c, &in.Inventory.Balanced)
@@ -37,16 +43,16 @@ func (c chance) shuffled(in Input) Input {
 	return in
 }
 
-func shuffle[T any](c chance, list *[]T) {
+func shuffle[T any](c chance.Chance, list *[]T) {
 	*list = slices.Clone(*list)
 	rand.New(c).Shuffle(len(*list), func(i, j int) { (*list)[i], (*list)[j] = (*list)[j], (*list)[i] })
 }
 
 func TestTheSameInAnyOrder(t *testing.T) {
 	for seed := range uint64(seeds) {
-		c := newChance(seed)
-		in := c.input()
-		a, b := Compile(in), Compile(c.shuffled(in))
+		c := chance.New(seed)
+		in := worldInput(c)
+		a, b := Compile(in), Compile(shuffled(c, in))
 		if !reflect.DeepEqual(a, b) {
 			for name := range a.Rulesets {
 				t.Logf("%s:\n%s", name, Diff(a.Rulesets[name], b.Rulesets[name]))
@@ -59,12 +65,12 @@ func TestTheSameInAnyOrder(t *testing.T) {
 func TestDecisionsAreWhatPeopleWrote(t *testing.T) {
 	met := map[model.Action]int{}
 	for seed := range uint64(seeds) {
-		c := newChance(seed)
-		in := c.input()
+		c := chance.New(seed)
+		in := worldInput(c)
 		out := Compile(in)
 		for range 60 {
-			node, p := pick(c, in.Inventory.Nodes...), c.packet()
-			got := DecideAlone(out.Rulesets[node.Name], Local{Names: someNames()}, p)
+			node, p := chance.Pick(c, in.Inventory.Nodes...), c.Packet()
+			got := DecideAlone(out.Rulesets[node.Name], Local{Names: chance.Names()}, p)
 			want := oracle{in: in, node: node}.decide(p)
 			met[got.Verdict]++
 			if got.Verdict != want.Verdict || !sameRule(got.Rule, want.Rule) || !slices.Equal(got.Logged, want.Logged) {
@@ -87,7 +93,7 @@ func sameRule(got, want string) bool {
 // set is named.
 func TestRulesetsAreMinimal(t *testing.T) {
 	for seed := range uint64(seeds) {
-		in := newChance(seed).input()
+		in := worldInput(chance.New(seed))
 		for name, rs := range Compile(in).Rulesets {
 			used := map[model.SetID]bool{KnownSet: Active(&rs.Host.Ingress)}
 			for i, chain := range []*model.Chain{&rs.Host.Ingress, &rs.Host.Egress} {
