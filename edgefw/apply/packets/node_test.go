@@ -18,7 +18,7 @@ import (
 
 // fleet is the cluster of which the node "here" is one.
 func fleet(r ruling) model.Inventory {
-	return model.Inventory{
+	i := model.Inventory{
 		Nodes: []model.Node{
 			{Name: "here", Labels: map[string]string{"pool": "a"}, Server: r.isServer,
 				Public: []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8:2::1")}},
@@ -32,6 +32,10 @@ func fleet(r ruling) model.Inventory {
 			netip.PrefixFrom(of("listed", 6), 128)}}},
 		Balanced: r.balanced,
 	}
+	if r.inventory != nil {
+		r.inventory(&i)
+	}
+	return i
 }
 
 func facts(r ruling) model.Facts {

@@ -121,12 +121,16 @@ func sendTCP(p probe, wait time.Duration) (string, error) {
 	return strings.TrimSpace(text), err
 }
 
-func sendUDP(p probe, wait time.Duration) (string, error) {
+func dialUDP(p probe) (net.Conn, error) {
 	d := net.Dialer{Control: marked(p.mark)}
 	if p.from.IsValid() {
 		d.LocalAddr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(p.from, 0))
 	}
-	c, err := d.Dial("udp", p.dest.String())
+	return d.Dial("udp", p.dest.String())
+}
+
+func sendUDP(p probe, wait time.Duration) (string, error) {
+	c, err := dialUDP(p)
 	if err != nil {
 		return "", err
 	}

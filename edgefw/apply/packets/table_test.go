@@ -29,7 +29,9 @@ type ruling struct {
 	// isServer makes the node a server's own.
 	isServer bool
 	balanced []model.Balanced
-	packets  string
+	// inventory changes the fleet.
+	inventory func(*model.Inventory)
+	packets   string
 }
 
 // probes are those of all lines, for both families.
