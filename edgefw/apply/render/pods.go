@@ -20,7 +20,8 @@ func (w *writer) pods() {
 	}
 	forward := chain{name: "FWD"}
 	forward.add(established, "-j RETURN")
-	var bodies []chain
+	forward.jump(midway, "PN")
+	bodies := []chain{w.begun(out, in)}
 	if out {
 		forward.jump(w.match(p.IsolatedEgress, "src"), "PE")
 		bodies = append(bodies, w.policy("PE", model.Egress, p.Egress, "src", "dst"))
@@ -34,6 +35,26 @@ func (w *writer) pods() {
 		w.podsToMachine(p.IsolatedEgress)
 	}
 	w.finish(bodies...)
+}
+
+// midway is a TCP connection that the kernel sees for the first time and that does
+// not begin now: it was cut.
+const midway = "-p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN -m conntrack --ctstate NEW"
+
+// begun drops what isolated pods send and get in connections that were cut. The
+// end that may send would otherwise revive one, as the kernel takes up
+// connections in the middle (nf_conntrack_tcp_loose).
+func (w *writer) begun(out, in bool) chain {
+	c := chain{name: "PN"}
+	for _, where := range []string{"src", "dst"} {
+		if out {
+			c.add(join(w.match(w.Ruleset.Pods.IsolatedEgress, where), comment("policy/egress")), "-j DROP")
+		}
+		if in {
+			c.add(join(w.match(w.Ruleset.Pods.IsolatedIngress, where), comment("policy/ingress")), "-j DROP")
+		}
+	}
+	return c
 }
 
 // podsToMachine is the cluster's DNS and API. Their packets may be untracked.
