@@ -34,7 +34,7 @@ func (s *Server) buildFirewall(report Report) {
 	if slices.Contains(s.cfg.Disable, firewall.DisableFirewall) {
 		return
 	}
-	s.firewall = firewall.New(firewall.Config{
+	cfg := firewall.Config{
 		Client: s.supervisorConfig, OwnNode: s.localNode(), Own: s.publicAddresses(),
 		Servers: append(s.publicAddresses(), s.cfg.NodeIPs...),
 		Port:    uint16(s.cfg.Port), Advertised: s.cfg.AdvertiseAddress,
@@ -52,7 +52,11 @@ func (s *Server) buildFirewall(report Report) {
 		Lists: s.cfg.Layout.AddressLists(), UserAgent: "kedge/" + s.cfg.Version,
 		Ask: s.askNode, Dial: s.dialFirewall, Identify: s.join.AuthorizeNode,
 		Report: func(err error) { report(firewall.Name, err) },
-	}, s.log)
+	}
+	if s.balancer != nil {
+		cfg.Balanced, cfg.Feeds = s.balancer.Balanced, []firewall.Feed{known{s.balancer}}
+	}
+	s.firewall = firewall.New(cfg, s.log)
 }
 
 // publicAddresses are those at which others reach this server.

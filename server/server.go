@@ -22,6 +22,7 @@ import (
 	"github.com/kedge-io/kedge/internal/version"
 	"github.com/kedge-io/kedge/internal/wire"
 	"github.com/kedge-io/kedge/server/addons"
+	"github.com/kedge-io/kedge/server/balancer"
 	"github.com/kedge-io/kedge/server/bandwidth"
 	"github.com/kedge-io/kedge/server/certs"
 	"github.com/kedge-io/kedge/server/datastore"
@@ -61,6 +62,7 @@ type Server struct {
 	egress   *egress.Egress
 	metrics  *metrics.Server // nil if disabled
 	addons   *addons.Manifests
+	balancer *balancer.Balancer      // nil if disabled
 	firewall *firewall.Firewall      // nil if disabled
 	nodes    map[string]http.Handler // what nodes are asked about their firewall, by path
 	built    chan struct{}           // closed once the controllers are built
@@ -97,6 +99,7 @@ func (s *Server) build(report Report) error {
 		Vacated:  s.vacated, Joining: s.joining,
 	}, s.log.With("component", join.ComponentName))
 	s.buildRelay()
+	s.buildBalancer()
 	s.buildFirewall(report)
 	if err := s.buildHub(); err != nil {
 		return err
@@ -172,6 +175,7 @@ func (s *Server) Components() []lifecycle.Component {
 	if !slices.Contains(s.cfg.Disable, "bandwidth") {
 		comps = append(comps, bandwidth.New(bandwidth.Config{Client: s.supervisorConfig}, s.log, kube.APIServer, addons.Name))
 	}
+	comps = append(comps, s.balancerComponents()...)
 	comps = append(comps, s.firewallComponents()...)
 	return append(comps, nodes.New(nodes.Config{OwnNode: s.localNode(), Client: s.supervisorClient, Deleted: s.forget}, s.log, kube.APIServer))
 }

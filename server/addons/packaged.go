@@ -26,7 +26,7 @@ var packagedFS embed.FS
 var essential = []string{"rbac"}
 
 // switches are what --disable takes beside manifests.
-var switches = []string{"network-policy"}
+var switches = []string{"load-balancer", "network-policy"}
 
 // Packaged names what --disable takes: the manifests that kedge ships, and
 // switches.

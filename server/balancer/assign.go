@@ -1,0 +1,179 @@
+package balancer
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/kedge-io/kedge/edgefw/model"
+)
+
+// Reasons of events on services.
+const (
+	EventReserved = "PortReserved"
+	EventTaken    = "PortTaken"
+	EventNoNodes  = "NoNodes"
+	EventTooMany  = "TooManyNodes"
+)
+
+// problem is why a service does not get all that it wants.
+type problem struct{ reason, message string }
+
+// offer is what becomes of one service.
+type offer struct {
+	service *service
+	// nodes open its ports, whether they are ready or not: one that was away is to
+	// answer as soon as it is back.
+	nodes []string
+	// addresses are those of nodes that are ready, sorted.
+	addresses []netip.Addr
+	// problems, the gravest first.
+	problems []problem
+}
+
+// balanced is the offer in the words of firewalls.
+func (o offer) balanced() model.Balanced {
+	return model.Balanced{Name: nameOf(o.service), Ports: o.service.ports, Sources: o.service.sources, Nodes: o.nodes}
+}
+
+func nameOf(s *service) string { return s.Namespace + "/" + s.Name }
+
+// assignment is one look at everything.
+type assignment struct {
+	reserved map[uint16]string
+	nodes    []*node
+	// serving: by service, the nodes with an endpoint, true for ready ones.
+	serving map[string]map[string]bool
+	// taken is who has a port of a node.
+	taken map[string]map[model.BalancedPort]string
+}
+
+// assign decides about all services. Of two that want the same port of a node
+// the older has it. The result is by name of the service.
+func assign(services []*service, nodes []*node, running []*endpoints, reserved map[uint16]string) []offer {
+	a := assignment{reserved: reserved, nodes: candidates(nodes), serving: serving(running), taken: map[string]map[model.BalancedPort]string{}}
+	var ours []*service
+	for _, s := range services {
+		if s.ours {
+			ours = append(ours, s)
+		}
+	}
+	slices.SortFunc(ours, func(a, b *service) int {
+		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(nameOf(a), nameOf(b)))
+	})
+	var offers []offer
+	for _, s := range ours {
+		offers = append(offers, a.offer(s))
+	}
+	slices.SortFunc(offers, func(a, b offer) int { return cmp.Compare(nameOf(a.service), nameOf(b.service)) })
+	return offers
+}
+
+// candidates are the nodes with the label or, if none has it, all; by name.
+func candidates(nodes []*node) []*node {
+	able := slices.DeleteFunc(slices.Clone(nodes), func(n *node) bool { return n.excluded })
+	if slices.ContainsFunc(able, func(n *node) bool { return n.labelled }) {
+		able = slices.DeleteFunc(able, func(n *node) bool { return !n.labelled })
+	}
+	slices.SortFunc(able, func(a, b *node) int { return cmp.Compare(a.Name, b.Name) })
+	return able
+}
+
+func serving(all []*endpoints) map[string]map[string]bool {
+	byService := map[string]map[string]bool{}
+	for _, e := range all {
+		nodes := byService[e.service]
+		if nodes == nil {
+			nodes = map[string]bool{}
+			byService[e.service] = nodes
+		}
+		for name, ready := range e.nodes {
+			nodes[name] = nodes[name] || ready
+		}
+	}
+	return byService
+}
+
+func (a *assignment) offer(s *service) offer {
+	o := offer{service: s}
+	for _, p := range s.ports {
+		if use := a.reserved[p.Port]; use != "" {
+			o.problems = append(o.problems, problem{EventReserved, fmt.Sprintf("port %d is that of %s: give the service another port", p.Port, use)})
+			return o
+		}
+	}
+	addresses := map[netip.Addr]bool{}
+	for _, n := range a.nodes {
+		ready, runs := a.serving[nameOf(s)][n.Name]
+		if s.local && !runs {
+			continue
+		}
+		if len(o.nodes) == MaxNodes {
+			o.problems = append(o.problems, problem{EventTooMany, fmt.Sprintf("the first %d of %d nodes offer it: put the label %s on those that should", MaxNodes, len(a.nodes), Label)})
+			break
+		}
+		if holder, port := a.holder(n.Name, s); holder != "" {
+			o.conflict(n.Name, holder, port)
+			continue
+		}
+		a.take(n.Name, s)
+		o.nodes = append(o.nodes, n.Name)
+		if n.ready && (ready || !s.local) {
+			for _, address := range addressesOf(n, s) {
+				addresses[address] = true
+			}
+		}
+	}
+	o.addresses = slices.SortedFunc(maps.Keys(addresses), netip.Addr.Compare)
+	if len(o.addresses) == 0 && len(o.problems) == 0 {
+		o.problems = append(o.problems, problem{EventNoNodes, a.why(s)})
+	}
+	return o
+}
+
+func (a *assignment) why(s *service) string {
+	switch {
+	case len(a.nodes) == 0:
+		return "there is no node that offers services"
+	case s.local && len(a.serving[nameOf(s)]) == 0:
+		return "externalTrafficPolicy is Local, and no node that offers services runs an endpoint"
+	}
+	return "no node that offers it is ready and has an address of its family"
+}
+
+// conflict notes the first one only: usually they are all alike.
+func (o *offer) conflict(node, holder string, port model.BalancedPort) {
+	if !slices.ContainsFunc(o.problems, func(p problem) bool { return p.reason == EventTaken }) {
+		o.problems = append(o.problems, problem{EventTaken, fmt.Sprintf("port %d/%s of node %s belongs to service %s, which is older: give one of them another port, or other nodes", port.Port, port.Protocol, node, holder)})
+	}
+}
+
+// holder is who has one of the service's ports of a node; "" for nobody.
+func (a *assignment) holder(node string, s *service) (string, model.BalancedPort) {
+	for _, p := range s.ports {
+		if holder := a.taken[node][p]; holder != "" {
+			return holder, p
+		}
+	}
+	return "", model.BalancedPort{}
+}
+
+func (a *assignment) take(node string, s *service) {
+	if a.taken[node] == nil {
+		a.taken[node] = map[model.BalancedPort]string{}
+	}
+	for _, p := range s.ports {
+		a.taken[node][p] = nameOf(s)
+	}
+}
+
+// addressesOf are a node's addresses of the families of a service.
+func addressesOf(n *node, s *service) []netip.Addr {
+	all := slices.Clone(n.public)
+	if !s.publicOnly {
+		all = append(all, n.reported...)
+	}
+	return slices.DeleteFunc(all, func(a netip.Addr) bool { return a.Is4() && !s.ipv4 || a.Is6() && !s.ipv6 })
+}
