@@ -14,6 +14,7 @@ import (
 	"github.com/vishvananda/netns"
 
 	"github.com/kedge-io/kedge/edgefw/apply"
+	"github.com/kedge-io/kedge/edgefw/apply/ipset"
 	"github.com/kedge-io/kedge/edgefw/model"
 	"github.com/kedge-io/kedge/tests/nethost"
 )
@@ -32,6 +33,7 @@ type bed struct {
 	beside *nethost.Host
 	kernel *apply.Kernel
 	which  apply.Variant
+	sets   *ipset.Handle
 }
 
 func (b *bed) variant() apply.Variant { return b.which }
@@ -65,6 +67,10 @@ func newBed(t *testing.T, v apply.Variant) *bed {
 		b.beside.Run("ip addr add " + a + " dev eth0 nodad")
 	}
 	b.which = v
+	if b.sets, err = ipset.Open(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.sets.Close() })
 	b.kernel = b.open(v)
 	t.Cleanup(func() {
 		if err := apply.RemoveAll(context.Background()); err != nil {

@@ -32,17 +32,18 @@ func (k *Kernel) Counters() ([]Counter, error) {
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, k.counters(text, parse(text).generation())...)
+		all = append(all, k.counters(text, parse(text).generation().Chain(""))...)
+		all = append(all, k.counters(text, render.KeptPrefix)...)
 	}
 	return sum(all), nil
 }
 
-// counters reads those of a generation out of what iptables-save prints.
-func (k *Kernel) counters(text string, g render.Generation) []Counter {
+// counters reads those of chains out of what iptables-save prints.
+func (k *Kernel) counters(text, prefix string) []Counter {
 	var all []Counter
 	for line := range strings.Lines(text) {
 		numbers, rest := counters(strings.TrimSpace(line))
-		if !strings.HasPrefix(rest, "-A "+g.Chain("")) {
+		if !strings.HasPrefix(rest, "-A "+prefix) {
 			continue
 		}
 		if c, ok := k.counter(numbers, rest); ok {

@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"syscall"
 	"testing"
+
+	"github.com/kedge-io/kedge/edgefw/apply"
 )
 
 // inside tells the test binary that it has a network namespace of its own.
@@ -17,6 +19,9 @@ const inside = "KEDGE_TEST_APPLY_NAMESPACE"
 // TestMain runs the tests in a network namespace that nobody else has: what is
 // tested works in the namespace of the whole process.
 func TestMain(m *testing.M) {
+	if v := os.Getenv(victim); v != "" {
+		applyUntilKilled(apply.Variant(v))
+	}
 	if os.Geteuid() != 0 || os.Getenv(inside) != "" {
 		os.Exit(m.Run())
 	}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/kedge-io/kedge/edgefw/apply/render"
@@ -42,7 +43,10 @@ func (t *task) renew(ctx context.Context) error {
 
 // load gives the kernel a generation.
 func (f *family) load(ctx context.Context, table *render.Table, g render.Generation) error {
-	present := func(chain string) bool { _, there := f.present.lines.chains[chain]; return there }
+	present := func(chain string) bool {
+		have, there := f.present.lines.chains[chain]
+		return there && (len(have) > 0 || !strings.HasPrefix(chain, render.KeptPrefix)) // somebody may have flushed it
+	}
 	return f.program.load(ctx, table.Restore(g, present))
 }
 
@@ -54,7 +58,7 @@ func (t *task) settle(ctx context.Context, table *render.Table, g render.Generat
 	if err != nil {
 		return err
 	}
-	t.former = t.k.counters(text, g.Other())
+	t.former = t.k.counters(text, g.Other().Chain(""))
 	f.present.lines = parse(text)
 	if err := f.dropHooks(table); err != nil {
 		return err

@@ -31,6 +31,7 @@ func TestWhatOthersFlushIsMadeAnew(t *testing.T) {
 		b.answer("81")
 		w := friends(friend4, friend6)
 		w.Ruleset.Host.Ingress.Default = model.Reject
+		w.Ruleset.Host.Ingress.Rules[0].Connections = &model.ConnectionLimit{Max: 10, Per: model.PerSource}
 		b.apply(w)
 		b.watch()
 		for _, command := range flushes {

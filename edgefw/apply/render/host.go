@@ -111,7 +111,7 @@ func (s *section) rule(name string, r model.HostRule) {
 		return
 	}
 	body := chain{name: name}
-	s.limits(&body, r, matches)
+	s.limits(&body, r)
 	if r.Log || r.Action == model.Log {
 		s.w.log(&body, r.ID, r.Action)
 	}

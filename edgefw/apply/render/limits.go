@@ -7,32 +7,29 @@ import (
 )
 
 // limits drop what exceeds them.
-func (s *section) limits(c *chain, r model.HostRule, matches []string) {
+func (s *section) limits(c *chain, r model.HostRule) {
 	if r.Rate != nil {
 		over := join(s.w.rate("above", r.ID, *r.Rate), limited(r.ID))
 		c.add(over, "-j DROP")
 	}
 	if r.Connections != nil {
-		s.connections(c, r, matches)
+		s.connections(c, r)
 	}
 }
 
-// connections counts in a chain of its own that established packets are sent
-// through, too: with a new generation the kernel starts counting from nothing,
-// and so it learns of the connections that are there.
-func (s *section) connections(c *chain, r model.HostRule, matches []string) {
-	count := chain{name: c.name + "C"}
+// connections counts in a chain that belongs to no generation: with a new rule the
+// kernel would begin to count from nothing. (iptables-legacy makes all rules of a
+// table anew at each change of one; there only those connections are counted that
+// began since.)
+func (s *section) connections(c *chain, r model.HostRule) {
 	mask := 0
 	if r.Connections.Per == model.PerSource {
 		mask = s.w.Family.bits()
 	}
-	count.add(join(fmt.Sprintf("-m connlimit --connlimit-above %d --connlimit-mask %d --connlimit-saddr", r.Connections.Max, mask),
-		"-m conntrack --ctstate NEW", limited(r.ID)), "-j DROP")
-	c.jump("", count.name)
-	s.aside = append(s.aside, count)
-	for _, m := range matches {
-		s.early = append(s.early, rule{match: join(m, "-m conntrack --ctstate ESTABLISHED"), target: "-j ", to: count.name})
-	}
+	over := join(fmt.Sprintf("-m connlimit --connlimit-above %d --connlimit-mask %d --connlimit-saddr", r.Connections.Max, mask), limited(r.ID))
+	name := KeptPrefix + short(over, 12)
+	c.add("", "-j "+name)
+	s.w.table.kept = append(s.w.table.kept, kept{name: name, line: "-A " + name + " " + over + " -j DROP"})
 }
 
 // limited names the counter of what a limit dropped.

@@ -19,6 +19,9 @@ const (
 	// Comment begins the comment of every rule that is counted; the ID of the
 	// rule follows.
 	Comment = "kedge:"
+	// KeptPrefix begins the names of chains that stay the same over generations; the
+	// hash of their content follows.
+	KeptPrefix = Prefix + "C-"
 	// Marker begins the comment of the jump to a generation; its hash follows.
 	Marker = "kedge-generation:"
 )
@@ -57,6 +60,7 @@ func (g Generation) Chain(name string) string { return Prefix + string(g) + "-" 
 // Table is the content of table mangle for one family.
 type Table struct {
 	chains []chain
+	kept   []kept
 	// Sets are those that the rules name.
 	Sets []model.SetID
 	// Rejects tells that table filter must answer what has the reject mark.
@@ -70,6 +74,9 @@ type Entry struct {
 	Rule    string
 	Verdict model.Action
 }
+
+// kept is a chain of one line that must not be made anew while it is in use.
+type kept struct{ name, line string }
 
 type chain struct {
 	name  string
@@ -104,6 +111,9 @@ func (t *Table) Lines(g Generation) map[string][]string {
 			lines[name] = append(lines[name], r.line(g, name))
 		}
 	}
+	for _, k := range t.kept {
+		lines[k.name] = []string{k.line}
+	}
 	hash := t.Hash()
 	for _, h := range Hooks {
 		if t.Uses(h) {
@@ -135,6 +145,7 @@ func (t *Table) Hash() string {
 			fmt.Fprintln(sum, r.line(A, c.name))
 		}
 	}
+	// The content of a kept chain is in its name, which is in the line of a jump.
 	return hex.EncodeToString(sum.Sum(nil)[:16])
 }
 
@@ -147,7 +158,9 @@ func (t *Table) Restore(g Generation, present func(chain string) bool) string {
 	lines := t.Lines(g)
 	names := make([]string, 0, len(lines))
 	for name := range lines {
-		names = append(names, name)
+		if !strings.HasPrefix(name, KeptPrefix) || !present(name) {
+			names = append(names, name)
+		}
 	}
 	slices.Sort(names)
 	for _, name := range names {
