@@ -5,7 +5,6 @@ package packets
 import (
 	"context"
 	"io"
-	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -193,13 +192,11 @@ func (s *site) knock(who string, many int) int {
 	n := 0
 	s.outside.Do(func() {
 		var all sync.WaitGroup
-		fds := make([]net.Conn, 0, many)
 		for range many {
 			c, err := dialTCP(probes[0], 300*time.Millisecond)
 			if err != nil {
 				break
 			}
-			fds = append(fds, c)
 			all.Go(func() {
 				defer c.Close()
 				_ = c.SetDeadline(time.Now().Add(patience))
