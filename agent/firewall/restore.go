@@ -46,11 +46,4 @@ func merge(stored, host model.Facts) model.Facts {
 // RemoveAll takes away all that kedge has in the kernel for the firewall in this
 // network namespace. It needs no running state and may be repeated; without
 // iptables there is nothing.
-func RemoveAll(ctx context.Context) error {
-	kernel, err := apply.New(apply.Config{Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		return nil //nolint:nilerr // no program, no rules of ours
-	}
-	defer func() { _ = kernel.Close() }()
-	return kernel.Remove(ctx)
-}
+func RemoveAll(ctx context.Context) error { return apply.RemoveAll(ctx) }

@@ -15,6 +15,7 @@ import (
 	"github.com/kedge-io/kedge/agent/apilb"
 	"github.com/kedge-io/kedge/agent/bandwidth"
 	"github.com/kedge-io/kedge/agent/dns"
+	"github.com/kedge-io/kedge/agent/firewall"
 	"github.com/kedge-io/kedge/agent/kube"
 	"github.com/kedge-io/kedge/agent/network"
 	"github.com/kedge-io/kedge/agent/network/tun"
@@ -81,6 +82,7 @@ func reset(ctx context.Context, layout paths.Layout, cgroupRoot, kubeconfig stri
 		}
 	}
 	errs = append(errs, bandwidth.RemoveAll(ctx, layout, outside.CgroupRoots...))
+	errs = append(errs, firewall.RemoveAll(ctx))
 	errs = append(errs, network.RemoveAll(ctx), tun.Remove(network.RelayName), dns.RemoveAll(ctx), apilb.RemoveAll(ctx), kube.RemoveAll())
 	for _, file := range admin {
 		errs = append(errs, os.Remove(file))
