@@ -16,6 +16,9 @@ const (
 	EventTaken    = "PortTaken"
 	EventNoNodes  = "NoNodes"
 	EventTooMany  = "TooManyNodes"
+	// EventShared: an address is left out because a node has it that does not
+	// offer the service, at another site.
+	EventShared = "AddressShared"
 )
 
 // problem is why a service does not get all that it wants.
@@ -46,6 +49,9 @@ type assignment struct {
 	nodes    []*node
 	// serving: by service, the nodes with an endpoint, true for ready ones.
 	serving map[string]map[string]bool
+	// having are the names of the nodes that have an address themselves, which
+	// several may at sites with the same private network.
+	having map[netip.Addr][]string
 	// taken is who has a port of a node.
 	taken map[string]map[model.BalancedPort]string
 }
@@ -53,7 +59,7 @@ type assignment struct {
 // assign decides about all services. Of two that want the same port of a node
 // the older has it. The result is by name of the service.
 func assign(services []*service, nodes []*node, running []*endpoints, reserved map[uint16]string) []offer {
-	a := assignment{reserved: reserved, nodes: candidates(nodes), serving: serving(running), taken: map[string]map[model.BalancedPort]string{}}
+	a := assignment{reserved: reserved, nodes: candidates(nodes), serving: serving(running), having: having(nodes), taken: map[string]map[model.BalancedPort]string{}}
 	var ours []*service
 	for _, s := range services {
 		if s.ours {
@@ -81,6 +87,16 @@ func candidates(nodes []*node) []*node {
 	return able
 }
 
+func having(nodes []*node) map[netip.Addr][]string {
+	all := map[netip.Addr][]string{}
+	for _, n := range nodes {
+		for _, address := range n.reported {
+			all[address] = append(all[address], n.Name)
+		}
+	}
+	return all
+}
+
 func serving(all []*endpoints) map[string]map[string]bool {
 	byService := map[string]map[string]bool{}
 	for _, e := range all {
@@ -104,7 +120,7 @@ func (a *assignment) offer(s *service) offer {
 			return o
 		}
 	}
-	addresses := map[netip.Addr]bool{}
+	var answering []*node
 	for _, n := range a.nodes {
 		ready, runs := a.serving[nameOf(s)][n.Name]
 		if s.local && !runs {
@@ -121,16 +137,37 @@ func (a *assignment) offer(s *service) offer {
 		a.take(n.Name, s)
 		o.nodes = append(o.nodes, n.Name)
 		if n.ready && (ready || !s.local) {
-			for _, address := range addressesOf(n, s) {
-				addresses[address] = true
-			}
+			answering = append(answering, n)
 		}
 	}
-	o.addresses = slices.SortedFunc(maps.Keys(addresses), netip.Addr.Compare)
+	a.address(&o, answering)
 	if len(o.addresses) == 0 && len(o.problems) == 0 {
 		o.problems = append(o.problems, problem{EventNoNodes, a.why(s)})
 	}
 	return o
+}
+
+// address gives a service the addresses of nodes. kube-proxy on every node takes
+// what goes to one of them, also where it is the address of another machine: one
+// that a node has which does not offer the service is left out.
+func (a *assignment) address(o *offer, nodes []*node) {
+	all := map[netip.Addr]bool{}
+	for _, n := range nodes {
+		for _, address := range addressesOf(n, o.service) {
+			i := slices.IndexFunc(a.having[address], func(name string) bool { return !slices.Contains(o.nodes, name) })
+			if i < 0 {
+				all[address] = true
+			} else if !o.has(EventShared) {
+				o.problems = append(o.problems, problem{EventShared, fmt.Sprintf("address %s of node %s is left out: node %s has it, too, at another site, and does not offer the service: let both offer it, or give one of them another address", address, n.Name, a.having[address][i])})
+			}
+		}
+	}
+	o.addresses = slices.SortedFunc(maps.Keys(all), netip.Addr.Compare)
+}
+
+// has tells whether there is a problem of a kind: the first one of each is told.
+func (o *offer) has(reason string) bool {
+	return slices.ContainsFunc(o.problems, func(p problem) bool { return p.reason == reason })
 }
 
 func (a *assignment) why(s *service) string {
@@ -143,9 +180,8 @@ func (a *assignment) why(s *service) string {
 	return "no node that offers it is ready and has an address of its family"
 }
 
-// conflict notes the first one only: usually they are all alike.
 func (o *offer) conflict(node, holder string, port model.BalancedPort) {
-	if !slices.ContainsFunc(o.problems, func(p problem) bool { return p.reason == EventTaken }) {
+	if !o.has(EventTaken) {
 		o.problems = append(o.problems, problem{EventTaken, fmt.Sprintf("port %d/%s of node %s belongs to service %s, which is older: give one of them another port, or other nodes", port.Port, port.Protocol, node, holder)})
 	}
 }

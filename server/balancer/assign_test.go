@@ -125,6 +125,11 @@ endpoints {metadata: {name: zold-1, labels: {kubernetes.io/service-name: zold}},
 			threeNodes + `service {metadata: {name: web}, spec: {type: LoadBalancer, ports: [{port: 80, protocol: TCP}, {port: 6443, protocol: TCP}]}}`,
 			"shop/web ports=[{tcp 80} {tcp 6443}] from=[] nodes=[] addresses=[] PortReserved: port 6443 is that of the servers: give the service another port\n",
 		},
+		"an address that another site's node has is left out": {
+			threeNodes + `node {metadata: {name: gate, labels: {kedge.io/loadbalancer: ""}, annotations: {kedge.io/public-address: 203.0.113.1, kedge.io/addresses: "192.168.1.10,192.168.1.11"}}, status: {conditions: [{type: Ready, status: "True"}]}}
+service {metadata: {name: web}, spec: {type: LoadBalancer, ports: [{port: 80, protocol: TCP}]}}`,
+			"shop/web ports=[{tcp 80}] from=[] nodes=[gate] addresses=[192.168.1.11 203.0.113.1] AddressShared: address 192.168.1.10 of node gate is left out: node a has it, too, at another site, and does not offer the service: let both offer it, or give one of them another address\n",
+		},
 		"nobody is ready": {
 			`node {metadata: {name: away, annotations: {kedge.io/public-address: 203.0.113.3}}}
 service {metadata: {name: web}, spec: {type: LoadBalancer, ports: [{port: 80, protocol: TCP}]}}`,
