@@ -16,6 +16,9 @@ import (
 	"github.com/kedge-io/kedge/edgefw/plan"
 )
 
+// openedBy tells who is kept out what would let them in.
+const openedBy = "An ingress rule that allows it (protocol tcp, ports [%d]) opens it; nodes need none, they join with their token"
+
 // maxVerdicts bounds the addresses whose verdicts are kept for one ruleset.
 const maxVerdicts = 8192
 
@@ -131,7 +134,8 @@ func (f *Firewall) Gate(next http.Handler) http.Handler {
 			f.log.Warn("kept out of the API by the firewall", "address", remote.Addr(), "rule", v.rule, "path", r.URL.Path)
 		}
 		f.figures.keptOut.Inc()
-		refuse(w, remote.Addr().Unmap(), local.Port(), v.rule)
+		refuse(w, r, fmt.Sprintf("the edge firewall keeps %s out of the server's port %d: %s. "+openedBy,
+			remote.Addr().Unmap(), local.Port(), because(v.rule), local.Port()))
 	})
 }
 
@@ -163,16 +167,19 @@ func (f *Firewall) ofCluster(r *http.Request) bool {
 	return err == nil && f.places.member(node)
 }
 
-// refuse says who is kept out by what, so that kubectl shows it.
-func refuse(w http.ResponseWriter, from netip.Addr, port uint16, rule string) {
-	message := fmt.Sprintf("the edge firewall keeps %s out of the server's port %d: %s. "+
-		"An ingress rule that allows it (protocol tcp, ports [%d]) opens it; nodes need none, they join with their token", from, port, because(rule), port)
+// refuse says it so that kubectl shows it. Of the paths that clients ask first, to
+// learn what the API has, they show an error only if it is plain text.
+func refuse(w http.ResponseWriter, r *http.Request, message string) {
+	w.Header().Set("Cache-Control", "no-store")
+	if r.URL.Path == "/api" || r.URL.Path == "/apis" {
+		http.Error(w, message, http.StatusForbidden)
+		return
+	}
 	status := metav1.Status{
 		TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"},
 		Status:   metav1.StatusFailure, Reason: metav1.StatusReasonForbidden, Code: http.StatusForbidden, Message: message,
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusForbidden)
 	_ = json.NewEncoder(w).Encode(status) // the client is gone: nobody to tell
 }

@@ -112,6 +112,13 @@ func TestRefusalNamesFirewallAndRule(t *testing.T) {
 			t.Errorf("%q does not name %s", status.Message, word)
 		}
 	}
+	r := httptest.NewRequest(http.MethodGet, "https://server:6443/api", nil)
+	r.RemoteAddr = stranger + ":40000"
+	first := httptest.NewRecorder()
+	f.Gate(nil).ServeHTTP(first, r)
+	if text := first.Body.String(); first.Code != http.StatusForbidden || !strings.HasPrefix(text, "the edge firewall keeps "+stranger) {
+		t.Errorf("clients that learn what the API has are told %d %q", first.Code, text)
+	}
 	rs := strict()
 	rs.Host.Ingress.Rules = append([]model.HostRule{{ID: "no/ingress/nobody", Action: model.Reject, Anybody: true}}, rs.Host.Ingress.Rules...)
 	f.gate.set(rs, model.Facts{})
