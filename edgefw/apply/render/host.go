@@ -119,13 +119,24 @@ func (s *section) rule(name string, r model.HostRule) {
 		s.end(&body, r)
 	}
 	s.aside = append(s.aside, body)
-	for _, m := range matches {
-		if r.Action == model.Log {
-			s.main.jump(join(m, comment(r.ID)), name)
-		} else {
-			s.main.leave(join(m, comment(r.ID)), name)
-		}
+	if r.Action == model.Log {
+		s.note(r, name, matches)
+		return
 	}
+	for _, m := range matches {
+		s.main.leave(join(m, comment(r.ID)), name)
+	}
+}
+
+// note sends packets to a chain and back. Its matches are aside: what was noted
+// goes on to the next rule, not to another match of this one.
+func (s *section) note(r model.HostRule, name string, matches []string) {
+	matched := chain{name: name + "M"}
+	for _, m := range matches {
+		matched.leave(join(m, comment(r.ID)), name)
+	}
+	s.main.jump("", matched.name)
+	s.aside = append(s.aside, matched)
 }
 
 // end is what becomes of the packet; the end of a chain is a RETURN.
