@@ -45,6 +45,8 @@ func (j *judge) decide(p model.Packet) model.Decision {
 		// A node always reaches its own pods, as far as policies go.
 		p.Direction = model.Egress
 		return j.host(p)
+	case sender && j.isForged(p):
+		return j.hostAndPod(p)
 	case sender || receiver:
 		return j.forward(p)
 	default:
@@ -52,16 +54,30 @@ func (j *judge) decide(p model.Packet) model.Decision {
 	}
 }
 
-// fromPodToHost: what comes to the host is first asked about by the rules of the
-// host, then by the pod's own policies if it is for the cluster's DNS or API. Other
+// isForged tells whether somebody else uses the address of a pod to reach a
+// service: the packet comes by a device by which no pod's comes.
+func (j *judge) isForged(p model.Packet) bool {
+	return p.Direction == model.Ingress && p.Link != "" && j.inScope(p)
+}
+
+// fromPodToHost: what comes to the host is asked about by the rules of the host
+// and, if it is for the cluster's DNS or API, by the pod's own policies. Other
 // addresses of its own node a pod always reaches, as far as policies go.
 func (j *judge) fromPodToHost(p model.Packet) model.Decision {
 	p.Direction = model.Ingress
 	if p.Link == "" {
 		p.Link = j.facts.PodLink
 	}
+	if !j.isForPods(p.To.Addr()) {
+		return j.host(p)
+	}
+	return j.hostAndPod(p)
+}
+
+// hostAndPod is for packets that both must let through, the host first.
+func (j *judge) hostAndPod(p model.Packet) model.Decision {
 	d := j.host(p)
-	if refuses(d) || !j.isForPods(p.To.Addr()) {
+	if refuses(d) {
 		return d
 	}
 	if pod := j.forward(p); pod.Verdict != model.Pass {

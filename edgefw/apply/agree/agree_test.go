@@ -1,0 +1,169 @@
+//go:build namespace
+
+package agree
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kedge-io/kedge/edgefw/apply"
+	"github.com/kedge-io/kedge/edgefw/model"
+	"github.com/kedge-io/kedge/edgefw/plan"
+	"github.com/kedge-io/kedge/edgefw/plan/chance"
+	"github.com/kedge-io/kedge/internal/testx"
+)
+
+var (
+	worlds = flag.Int("worlds", 12, "how many random worlds are tried")
+	first  = flag.Uint64("seed", 1, "the seed of the first world")
+	shots  = 250
+)
+
+func TestTheKernelDoesWhatDecideSays(t *testing.T) {
+	testx.NeedRoot(t)
+	for _, v := range []apply.Variant{apply.Legacy, apply.NFT} {
+		t.Run(string(v), func(t *testing.T) {
+			b := newBed(t, v)
+			for n := range uint64(*worlds) {
+				b.world(*first + n)
+				if t.Failed() {
+					return
+				}
+			}
+		})
+	}
+}
+
+// world sends packets through the rules of one node of a random world.
+func (b *bed) world(seed uint64) {
+	d := &draw{Chance: chance.New(seed), used: map[key]bool{}}
+	w := d.World()
+	node := chance.Pick(d.Chance, w.Inventory.Nodes...)
+	rs := plan.Compile(plan.Input{Firewalls: w.Firewalls, Inventory: w.Inventory, Known: w.Known}).Rulesets[node.Name]
+	wish := apply.Wish{Ruleset: rs, Facts: d.facts(node.Server), Local: local()}
+	if _, err := b.kernel.Apply(context.Background(), wish); err != nil {
+		b.t.Fatalf("seed %d: %v", seed, err)
+	}
+	e := newExpectation(b.tallies())
+	for range shots {
+		p := d.packet()
+		decision := plan.Decide(rs, wish.Facts, wish.Local, p)
+		e.expect(p, decision)
+		if err := b.send(p); err != nil {
+			b.t.Fatalf("seed %d: sending %s: %v", seed, words(p), err)
+		}
+	}
+	b.compare(seed, wish, e)
+}
+
+// compare waits until the kernel has done all that was expected.
+func (b *bed) compare(seed uint64, w apply.Wish, e *expectation) {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	err := testx.Poll(ctx, func(context.Context) error { return e.differs(b) })
+	if err != nil {
+		b.t.Errorf("seed %d: %v\n%s%+v\n%s", seed, err, plan.Text(w.Ruleset), w.Facts, b.node.Run("iptables-save -c -t mangle; ip6tables-save -c -t mangle; iptables-legacy-save -c -t mangle;  ip6tables-legacy-save -c -t mangle"))
+	}
+	b.mu.Lock()
+	clear(b.seen)
+	b.mu.Unlock()
+}
+
+// tallies are the counters of rules. What the kernel says by itself about its
+// neighbours is not counted.
+func (b *bed) tallies() map[string]int {
+	counters, err := b.kernel.Counters()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	all := map[string]int{}
+	for _, c := range counters {
+		if counted(c.Rule) && c.Packets > 0 {
+			all[c.Rule] = int(c.Packets)
+		}
+	}
+	return all
+}
+
+func counted(rule string) bool {
+	return rule != "" && rule != "implied/neighbours" && rule != "implied/established"
+}
+
+// expectation is what is to become of packets.
+type expectation struct {
+	packets map[key]model.Packet
+	by      map[key]model.Decision
+	tallies map[string]int
+}
+
+func newExpectation(tallies map[string]int) *expectation {
+	return &expectation{packets: map[key]model.Packet{}, by: map[key]model.Decision{}, tallies: tallies}
+}
+
+func (e *expectation) expect(p model.Packet, d model.Decision) {
+	e.packets[keyOf(p)], e.by[keyOf(p)] = p, d
+	for _, rule := range append(d.Logged, d.Rule) {
+		if counted(rule) {
+			e.tallies[rule]++
+		}
+	}
+}
+
+// differs names all that is not as expected.
+func (e *expectation) differs(b *bed) error {
+	var wrong []string
+	b.mu.Lock()
+	for k, p := range e.packets {
+		if got, want := verdict(b.seen, k), e.by[k]; got != passing(want.Verdict) {
+			wrong = append(wrong, fmt.Sprintf("%s: %s, and Decide says %+v", words(p), got, want))
+		}
+	}
+	b.mu.Unlock()
+	got := b.tallies()
+	for rule, n := range e.tallies {
+		if got[rule] != n {
+			wrong = append(wrong, fmt.Sprintf("rule %s met %d packets, Decide says %d", rule, got[rule], n))
+		}
+	}
+	for rule, n := range got {
+		if _, ok := e.tallies[rule]; !ok {
+			wrong = append(wrong, fmt.Sprintf("rule %s met %d packets, Decide says none", rule, n))
+		}
+	}
+	if len(wrong) > 0 {
+		return fmt.Errorf("%d disagreements:\n%s", len(wrong), strings.Join(wrong, "\n"))
+	}
+	return nil
+}
+
+// verdict is what the witness saw.
+func verdict(seen map[key]uint32, k key) string {
+	mark, ok := seen[k]
+	switch {
+	case !ok:
+		return "dropped"
+	case mark == model.RejectMark:
+		return "refused"
+	default:
+		return "let through"
+	}
+}
+
+func passing(a model.Action) string {
+	switch a {
+	case model.Deny:
+		return "dropped"
+	case model.Reject:
+		return "refused"
+	default:
+		return "let through"
+	}
+}
+
+func words(p model.Packet) string {
+	return fmt.Sprintf("%s %s %s > %s type %d by %q mark %#x", p.Direction, p.Protocol, p.From, p.To, p.ICMPType, p.Link, p.Mark)
+}
