@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/kedge-io/kedge/edgefw/distribute"
 	"github.com/kedge-io/kedge/edgefw/model"
@@ -111,6 +112,13 @@ func (s *Server) gated(api http.Handler) http.Handler {
 func (s *Server) joining(ctx context.Context, node string, addr netip.Addr) {
 	if s.firewall != nil {
 		s.firewall.Admit(ctx, node, addr)
+	}
+}
+
+// joined lets the firewall know who may still be about to register.
+func (s *Server) joined(node string, addr netip.Addr, at time.Time) {
+	if s.firewall != nil {
+		s.firewall.Recall(node, addr, at)
 	}
 }
 

@@ -96,7 +96,7 @@ func (s *Server) build(report Report) error {
 	s.join = join.New(join.Config{
 		Certs: s.paths, Cluster: s.cluster(), LocalNode: s.localNode(), UserAgent: "kedge/" + s.cfg.Version,
 		Replaced: func(node string) { s.hub.Disconnect(tunnel.NodeName(node), errReplaced) },
-		Vacated:  s.vacated, Joining: s.joining,
+		Vacated:  s.vacated, Joining: s.joining, Joined: s.joined,
 	}, s.log.With("component", join.ComponentName))
 	s.buildRelay()
 	s.buildBalancer()

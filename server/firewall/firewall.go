@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"k8s.io/client-go/util/workqueue"
 
@@ -130,7 +131,7 @@ func (f *Firewall) Admit(ctx context.Context, node string, addr netip.Addr) {
 	if !routable(addr) {
 		return
 	}
-	f.places.admit(node, addr)
+	f.places.admit(node, addr, f.cfg.Now())
 	if !f.running.Load() {
 		return
 	}
@@ -158,6 +159,15 @@ func (f *Firewall) source() (plan.Input, error) {
 	f.taken = in
 	f.problem.Store(nil)
 	return in, nil
+}
+
+// Recall counts an address as that of a node that joined at a time, before this
+// server started, unless that is long ago.
+func (f *Firewall) Recall(node string, addr netip.Addr, at time.Time) {
+	if routable(addr) {
+		f.places.admit(node, addr, at)
+		f.Kick()
+	}
 }
 
 // take is told each new result.

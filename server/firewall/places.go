@@ -94,16 +94,23 @@ func (p *places) replaced(node string) bool {
 	return true
 }
 
-// admit counts an address as that of a node that joins.
-func (p *places) admit(node string, addr netip.Addr) {
+// admit counts an address as that of a node that joined at a time.
+func (p *places) admit(node string, addr netip.Addr, at time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if !p.now().Before(at.Add(joinGrace)) {
+		return
+	}
+	p.admitLocked(node, addr, at.Add(joinGrace))
+}
+
+func (p *places) admitLocked(node string, addr netip.Addr, until time.Time) {
 	at := p.nodes[node]
 	if at == nil {
 		at = &place{}
 		p.nodes[node] = at
 	}
-	at.joins, at.until = addr, p.now().Add(joinGrace)
+	at.joins, at.until = addr, until
 }
 
 // look reads the link of a node that is known. It tells whether what counts has

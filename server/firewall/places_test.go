@@ -46,7 +46,7 @@ func (a *atlas) wantRemembered(t *testing.T, want ...netip.Addr) {
 
 func TestJoiningNodeCountsBeforeItHasAnObject(t *testing.T) {
 	a := newAtlas()
-	a.admit("edge", home)
+	a.admit("edge", home, a.time)
 	a.want(t, home)
 	if got := a.joining(); !slices.Equal(got, []string{"edge"}) {
 		t.Errorf("joining: %v", got)
@@ -67,7 +67,7 @@ func TestJoiningNodeCountsBeforeItHasAnObject(t *testing.T) {
 
 func TestJoinThatGoesNoFurtherIsForgotten(t *testing.T) {
 	a := newAtlas()
-	a.admit("edge", home)
+	a.admit("edge", home, a.time)
 	a.pass(joinGrace - time.Second)
 	a.want(t, home)
 	if !a.pass(time.Second) {
@@ -150,7 +150,7 @@ func TestReplacedMachineIsForgottenAndTheNextOneCounts(t *testing.T) {
 	a.exists("edge", []netip.Addr{home}) // what the object says is older
 	a.want(t)
 	a.wantRemembered(t)
-	a.admit("edge", away)
+	a.admit("edge", away, a.time)
 	a.exists("edge", []netip.Addr{home})
 	a.want(t, away)
 	a.links["edge"] = []netip.Addr{away}
@@ -165,4 +165,14 @@ func TestNodeWithSeveralWaysOutHasAll(t *testing.T) {
 	a.pass(time.Hour)
 	a.want(t, home, away)
 	a.wantRemembered(t, home, away)
+}
+
+func TestJoinOfBeforeTheStartCountsWhileItIsFresh(t *testing.T) {
+	a := newAtlas()
+	a.admit("edge", home, a.time.Add(-joinGrace))
+	a.want(t)
+	a.admit("edge", home, a.time.Add(-joinGrace/2))
+	a.want(t, home)
+	a.pass(joinGrace / 2)
+	a.want(t)
 }

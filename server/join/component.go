@@ -89,8 +89,26 @@ func (s *Server) follow(ctx context.Context, client kubernetes.Interface) error 
 		return err
 	}
 	factory.StartWithContext(ctx)
-	cache.WaitForCacheSync(ctx.Done(), registration.HasSynced)
+	if cache.WaitForCacheSync(ctx.Done(), registration.HasSynced) {
+		s.recall(informer.GetStore())
+	}
 	return nil
+}
+
+// recall hands on what is known of former joins.
+func (s *Server) recall(store cache.Store) {
+	if s.config.Joined == nil {
+		return
+	}
+	for _, object := range store.List() {
+		stored, ok := object.(*corev1.Secret)
+		if !ok {
+			continue
+		}
+		if claim, err := parseClaim(stored); err == nil && claim.From.IsValid() && claim.Device != (wire.Pin{}) {
+			s.config.Joined(claim.Node, claim.From, claim.Joined)
+		}
+	}
 }
 
 func namesFormer(object any) bool {

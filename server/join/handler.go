@@ -138,18 +138,24 @@ func (s *Server) join(r *http.Request, body func() (*wire.JoinRequest, error)) (
 	}
 	response, err := s.issue(a, request, c)
 	if err == nil {
-		s.comesFrom(r, c.node)
+		s.comesFrom(r, nodes, c.node)
 		s.log.Info("node joined", "node", c.node, "address", clientAddress(r), "token", token.ID)
 	}
 	return response, err
 }
 
-// comesFrom hands on where a machine joins from.
-func (s *Server) comesFrom(r *http.Request, node string) {
-	from, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err == nil && s.config.Joining != nil {
-		s.config.Joining(r.Context(), node, from.Addr().Unmap())
+// comesFrom hands on where a machine joins from. It is noted as well: a server that
+// starts anew before the machine has registered must let it in all the same.
+func (s *Server) comesFrom(r *http.Request, nodes *Nodes, node string) {
+	at, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil || s.config.Joining == nil {
+		return
 	}
+	from := at.Addr().Unmap().WithZone("")
+	if err := nodes.Joined(r.Context(), node, from); err != nil {
+		s.log.Warn("it is not noted where a node joins from", "node", node, "address", from, "error", err)
+	}
+	s.config.Joining(r.Context(), node, from)
 }
 
 func bearer(r *http.Request) (id, secret string, err error) {

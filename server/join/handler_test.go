@@ -6,8 +6,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -260,5 +264,25 @@ func eventually(t *testing.T, what string, ok func() bool) {
 			t.Fatal("never came: " + what)
 		case <-tick.C:
 		}
+	}
+}
+
+func TestAddressOfAJoinIsHandedOnBeforeTheAnswerAndAfterARestart(t *testing.T) {
+	p := newPlant(t, nil)
+	var told []string
+	p.join.config.Joining = func(_ context.Context, node string, addr netip.Addr) { told = append(told, node+" "+addr.String()) }
+	m := newMachine(t)
+	p.admitted(t, m, p.token(t, TokenOptions{}), "edge-1")
+	if want := []string{"edge-1 127.0.0.1"}; !slices.Equal(told, want) {
+		t.Errorf("told %q, want %q", told, want)
+	}
+	again := New(p.join.config, slog.New(slog.DiscardHandler))
+	recalled := make(chan string, 1)
+	again.config.Joined = func(node string, addr netip.Addr, at time.Time) {
+		recalled <- fmt.Sprint(node, " ", addr, " ", time.Since(at) < time.Hour)
+	}
+	runComponent(t, again)
+	if got := <-recalled; got != "edge-1 127.0.0.1 true" {
+		t.Errorf("recalled %q", got)
 	}
 }

@@ -1,9 +1,12 @@
 package join
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -25,6 +28,7 @@ const (
 	nodeRecord = "node"
 
 	keyDevice, keyFormer = "device", "former"
+	keyFrom, keyJoined   = "from", "joined"
 	maxFormer            = 64
 )
 
@@ -39,6 +43,10 @@ type Claim struct {
 	Device wire.Pin
 	// Former devices held the name before and have lost every right.
 	Former []wire.Pin
+	// From is where the device came from when it joined last, and Joined when
+	// that was; zero if that was never noted.
+	From   netip.Addr
+	Joined time.Time
 }
 
 // Nodes is the store of claims. It is safe for concurrent use, also by several
@@ -71,6 +79,14 @@ func (n *Nodes) Take(ctx context.Context, node string, device wire.Pin) error {
 			return taken(node)
 		}
 		claim.hold(device)
+		return nil
+	})
+}
+
+// Joined notes that the machine that holds a name has just joined, and from where.
+func (n *Nodes) Joined(ctx context.Context, node string, from netip.Addr) error {
+	return n.set(ctx, node, func(claim *Claim) error {
+		claim.From, claim.Joined = from, n.now()
 		return nil
 	})
 }
@@ -150,7 +166,7 @@ func (n *Nodes) set(ctx context.Context, node string, change func(*Claim) error)
 			return err
 		}
 		after := claim.data(nil)
-		if string(before[keyDevice]) == string(after[keyDevice]) && string(before[keyFormer]) == string(after[keyFormer]) {
+		if maps.EqualFunc(before, after, bytes.Equal) {
 			return nil
 		}
 		stored.Data = claim.data(stored.Data)
@@ -176,7 +192,20 @@ func (c *Claim) data(into map[string][]byte) map[string][]byte {
 		former = append(former, device.String())
 	}
 	into[keyFormer] = []byte(strings.Join(former, ","))
+	if c.From.IsValid() {
+		into[keyFrom], into[keyJoined] = []byte(c.From.String()), []byte(c.Joined.UTC().Format(timeFormat))
+	}
 	return into
+}
+
+// readJoined reads what is good to know and decides nothing: what a person spoilt
+// is as if it were not there.
+func (c *Claim) readJoined(data map[string][]byte) {
+	from, err := netip.ParseAddr(string(data[keyFrom]))
+	joined, bad := time.Parse(timeFormat, string(data[keyJoined]))
+	if err == nil && bad == nil {
+		c.From, c.Joined = from, joined
+	}
 }
 
 func parseClaim(stored *corev1.Secret) (Claim, error) {
@@ -191,6 +220,7 @@ func parseClaim(stored *corev1.Secret) (Claim, error) {
 			return Claim{}, fmt.Errorf("claim of node %s: device: %w", node, err)
 		}
 	}
+	claim.readJoined(stored.Data)
 	for text := range strings.SplitSeq(string(stored.Data[keyFormer]), ",") {
 		if text == "" {
 			continue
