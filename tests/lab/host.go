@@ -269,8 +269,8 @@ func (h *Host) Listen(network, address string) (net.Listener, error) {
 	return l, err
 }
 
-// listenUDP is Listen for datagrams.
-func (h *Host) listenUDP(address string) (net.PacketConn, error) {
+// ListenUDP is Listen for datagrams of IPv4.
+func (h *Host) ListenUDP(address string) (net.PacketConn, error) {
 	n, err := h.network()
 	if err != nil {
 		return nil, err

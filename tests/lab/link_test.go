@@ -41,7 +41,7 @@ func TestLinkCutAndHealed(t *testing.T) {
 func TestStalledLinkHoldsAndDelivers(t *testing.T) {
 	l := New(t, ServerAndEdges(1))
 	server, edge, link := l.Host("server"), l.Host("edge1"), l.Site("site1").Uplink
-	in, err := server.listenUDP(":9")
+	in, err := server.ListenUDP(":9")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +130,7 @@ func TestLossyLinkLosesSomePackets(t *testing.T) {
 	if err := link.Loss(50); err != nil {
 		t.Fatal(err)
 	}
-	in, err := server.listenUDP(":9")
+	in, err := server.ListenUDP(":9")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -84,7 +84,7 @@ func TestGatewayForgetsItsMappings(t *testing.T) {
 func TestHalfOpenLinkHearsAndIsNotHeard(t *testing.T) {
 	l := New(t, ServerAndEdges(1))
 	server, edge, link := l.Host("server"), l.Host("edge1"), l.Site("site1").Uplink
-	in, err := server.listenUDP(":9")
+	in, err := server.ListenUDP(":9")
 	if err != nil {
 		t.Fatal(err)
 	}

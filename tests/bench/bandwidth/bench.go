@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	benchbed "github.com/kedge-io/kedge/tests/bench/bed"
 	"github.com/kedge-io/kedge/tests/lab"
 	"github.com/kedge-io/kedge/tests/lab/cluster"
 	"github.com/kedge-io/kedge/tests/traffic/bed"
@@ -26,6 +27,8 @@ const (
 	out = "out"
 	in  = "in"
 )
+
+type attempted = benchbed.Attempted
 
 // bench is the laboratory of a run: a fast edge, one with a line of 100 Mbit/s, and a
 // host without kedge.

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	benchbed "github.com/kedge-io/kedge/tests/bench/bed"
 	"github.com/kedge-io/kedge/tests/lab"
 )
 
@@ -104,7 +105,7 @@ func measure(args []string) error {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer cancel()
 	r := &results{Began: time.Now().UTC()}
-	err = attempt(ctx, func(t *attempted) {
+	err = benchbed.Attempt(ctx, "bandwidth", func(t *attempted) {
 		b := up(t, o, r)
 		for _, p := range parts {
 			if slices.Contains(o.only, p.name) {

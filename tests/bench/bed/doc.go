@@ -1,4 +1,5 @@
-// Package bed is what the benchmarks of the link stand on: the certificates of a
+// Package bed is what benchmarks stand on: an attempt that may fail as a test does
+// (attempt.go), and for those of the link the certificates of a
 // small cluster, a server's end of the link with the product's settings, child
 // processes that end with their parent, and figures of processes.
 //
