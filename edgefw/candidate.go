@@ -99,8 +99,8 @@ func (c candidate) keyOfSet(id model.SetID) string {
 
 func (c candidate) keyOfName(name string) string { return keyName + name + fmt.Sprint(c.names[name]) }
 
-// instead is c where each part that objected names is former's. Where former has
-// no such set, it is empty: its rules match nothing.
+// instead is c where each part that objected names is former's, and has former's
+// revision. Where former has no such set, it is empty: its rules match nothing.
 func (c candidate) instead(former candidate, objected func(key string) bool) (candidate, error) {
 	rs := &model.Ruleset{Host: c.ruleset.Host, Pods: c.ruleset.Pods, Sets: map[model.SetID]model.Set{}}
 	if objected(keyHost + c.people.String()) {
@@ -131,7 +131,7 @@ func (c candidate) instead(former candidate, objected func(key string) bool) (ca
 	if m.Pods, err = protocol.HashPods(rs.Pods); err != nil {
 		return candidate{}, err
 	}
-	return newCandidate(c.revision, rs, &m, names)
+	return newCandidate(former.revision, rs, &m, names)
 }
 
 func services(rules []model.HostRule) []model.HostRule {

@@ -57,6 +57,8 @@ type judge struct {
 	since   time.Time
 	suspect *suspect
 	refused []store.Refusal
+	// asked is the revision that was wished for last.
+	asked uint64
 }
 
 // newJudge begins with something that is proven.
@@ -67,6 +69,7 @@ func newJudge(proven candidate, refused []store.Refusal) *judge {
 // choose returns what to enforce where wanted is wished for, and why it is not
 // that, which is empty where it is.
 func (j *judge) choose(wanted candidate, now time.Time) (candidate, string, error) {
+	j.asked = wanted.revision
 	if j.phase == verifying || j.phase == undecided {
 		return j.proven, j.suspect.reason, nil
 	}
@@ -180,7 +183,7 @@ func (j *judge) reached(tested candidate, now time.Time) verdict {
 func (j *judge) unreached(reason string, now time.Time) verdict {
 	switch j.phase {
 	case trial:
-		s := &suspect{keys: j.news(), revision: j.enforced.revision, reason: reason}
+		s := &suspect{keys: j.news(), revision: j.asked, reason: reason}
 		if j.suspect != nil && slices.Equal(j.suspect.keys, s.keys) {
 			s.times = j.suspect.times
 		}

@@ -161,7 +161,7 @@ func (t *told) news(kind NoticeKind, message string) bool {
 	if *t == nil {
 		*t = told{}
 	}
-	if (*t)[kind] == message {
+	if said, ok := (*t)[kind]; ok && said == message {
 		return false
 	}
 	(*t)[kind] = message

@@ -139,7 +139,7 @@ func (l *Loop) conclude(p proof) {
 		l.concluded(l.judge.reached(p.tested, now), p)
 		return
 	}
-	reason := fmt.Sprintf("revision %d: the node could not reach its server any more within %s: %v", l.judge.enforced.revision, ProofLimit, p.err)
+	reason := fmt.Sprintf("revision %d: the node could not reach its server any more within %s: %v", l.judge.asked, ProofLimit, p.err)
 	l.concluded(l.judge.unreached(reason, now), p)
 }
 
