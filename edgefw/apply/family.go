@@ -151,7 +151,7 @@ func (f *family) find(id model.SetID) error {
 
 // render makes the table of a wish with sets where slot says.
 func (f *family) render(w Wish, slot func(model.SetID) render.Slot) *render.Table {
-	return render.New(render.Input{Family: f.family, Ruleset: w.Ruleset, Facts: w.Facts, Slot: slot})
+	return render.New(render.Input{Family: f.family, Ruleset: w.Ruleset, Facts: w.Facts, Pods: w.Local.Pods, Slot: slot})
 }
 
 // library is go-iptables, which runs programs to begin with.

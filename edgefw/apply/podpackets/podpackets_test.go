@@ -136,6 +136,21 @@ func TestAServiceIsItsPods(t *testing.T) {
 	})
 }
 
+func TestAPodReachesItselfByItsService(t *testing.T) {
+	each(t, func(t *testing.T, e *enforced) {
+		e.apply(wishFor("x: podSelector: {}, policyTypes: [Ingress, Egress]", t))
+		if !e.passes(packet{from: "x/a", to: "service", protocol: model.TCP, port: 80}, 5*time.Second) {
+			t.Error("the pod does not reach itself")
+		}
+		if e.passes(packet{from: "x/b", to: "service", protocol: model.TCP, port: 80}, 300*time.Millisecond) {
+			t.Error("another pod reaches it as well")
+		}
+		if o, err := e.kernel.Observe(t.Context()); err != nil || !o.Equal {
+			t.Errorf("observed %+v, %v", o, err)
+		}
+	})
+}
+
 func TestAPodThatStartsIsIsolatedAtOnce(t *testing.T) {
 	each(t, func(t *testing.T, e *enforced) {
 		w := wishFor("x: podSelector: {}", t)

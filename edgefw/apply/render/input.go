@@ -64,6 +64,8 @@ type Input struct {
 	Family  Family
 	Ruleset *model.Ruleset
 	Facts   model.Facts
+	// Pods are the addresses of the node's pods by UID.
+	Pods map[string][]netip.Addr
 	// Slot is where the content of a set is.
 	Slot func(model.SetID) Slot
 }

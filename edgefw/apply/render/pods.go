@@ -82,10 +82,29 @@ func (w *writer) policy(name string, d model.Direction, rules []model.PodRule, p
 			c.add(w.podMatch(m, r, pod), "-j RETURN")
 		}
 	}
+	w.self(&c, d)
 	id := "policy/" + string(d)
 	w.log(&c, id, model.Deny)
 	c.add(comment(id), "-j DROP")
 	return c
+}
+
+// self lets a pod reach itself by the address of its service, whatever its
+// policies say. No set that all kernels have can tell that both ends are the same;
+// only packets that would be dropped come here.
+func (w *writer) self(c *chain, d model.Direction) {
+	isolated := w.Ruleset.Pods.IsolatedIngress
+	if d == model.Egress {
+		isolated = w.Ruleset.Pods.IsolatedEgress
+	}
+	for _, uid := range w.Ruleset.Sets[isolated].Pods {
+		for _, a := range w.Pods[uid] {
+			if from, ok := w.address("-s", netip.PrefixFrom(a, a.BitLen())); ok {
+				to, _ := w.address("-d", netip.PrefixFrom(a, a.BitLen()))
+				c.add(join(from, to), "-j RETURN")
+			}
+		}
+	}
 }
 
 func (w *writer) podMatch(match string, r model.PodRule, pod string) string {
