@@ -123,7 +123,7 @@ func (a *Agent) Components(api ...string) ([]lifecycle.Component, error) {
 	if err != nil {
 		return nil, err
 	}
-	if a.firewall, err = a.newFirewall(cluster, reach.pods, ways); err != nil {
+	if a.firewall, err = a.newFirewall(server, cluster, reach.pods, ways); err != nil {
 		return nil, err
 	}
 	if a.shaping, err = a.newShaping(cluster, reach.pods); err != nil {

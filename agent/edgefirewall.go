@@ -2,14 +2,10 @@ package agent
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"time"
 
-	"github.com/kedge-io/kedge/agent/apilb"
 	"github.com/kedge-io/kedge/agent/firewall"
 	"github.com/kedge-io/kedge/agent/network"
 	"github.com/kedge-io/kedge/edgefw/model"
@@ -36,10 +32,10 @@ func (a *Agent) restoreFirewall(ctx context.Context) {
 	}
 }
 
-func (a *Agent) newFirewall(cluster stack, pods *network.Range, ways *pipe.Dialer) (*firewall.Firewall, error) {
+func (a *Agent) newFirewall(server string, cluster stack, pods *network.Range, ways *pipe.Dialer) (*firewall.Firewall, error) {
 	cfg := firewall.Config{
 		NodeName: a.cfg.NodeName, Kubeconfig: a.id.Files.AgentConfig, Layout: a.cfg.Layout, Host: a.cfg.firewallHost(),
-		Way: a.servers, Prove: a.proof(ways).reach, PodRange: pods.PodCIDR,
+		Way: a.servers, Prove: a.proof(server, ways).reach, PodRange: pods.PodCIDR,
 		PodLink: network.BridgeName, RelayLink: network.RelayName, ClusterDNS: cluster.dns, API: cluster.api,
 		Software: a.cfg.Version,
 	}
@@ -72,73 +68,37 @@ func (a *Agent) FirewallFacts() model.Facts { return a.firewall.Facts() }
 // FirewallRestored is what was on disk when the node began; nil for nothing.
 func (a *Agent) FirewallRestored() *model.Ruleset { return a.firewall.Restored() }
 
-// proof looks whether a server is within reach over a fresh connection.
+// proof looks whether the server is within reach over a fresh connection. It goes
+// the way of the link and to nowhere else: that the API answers at an address that
+// was learned says nothing of the tunnel.
 type proof struct {
 	client *http.Client
-	// given is the server's address, others those that were learned.
-	given  string
-	others func() []apilb.Status
+	url    string
 }
 
 // proof makes connections as the link does: marked, through the proxy if there is
 // one.
-func (a *Agent) proof(ways *pipe.Dialer) proof {
-	server, _ := serverHostPort(a.cfg.ServerURL) // looked at before
+func (a *Agent) proof(server string, ways *pipe.Dialer) proof {
 	return proof{
-		given: server,
-		others: func() []apilb.Status {
-			if a.entry == nil {
-				return nil
-			}
-			return a.entry.Status()
-		},
+		url: "https://" + server + wire.PathPing,
 		client: &http.Client{
 			Transport: &http.Transport{DialContext: ways.DialContext, TLSClientConfig: a.enroll.TLS(), DisableKeepAlives: true},
 		},
 	}
 }
 
-// reach returns nil as soon as one server has answered.
+// reach returns nil when the server has answered.
 func (p proof) reach(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	servers := []string{p.given}
-	for _, s := range p.others() {
-		if !s.Given {
-			servers = append(servers, s.Address)
-		}
-	}
-	answers := make(chan error, len(servers))
-	for _, s := range servers {
-		go func() { answers <- p.ask(ctx, s) }()
-	}
-	var errs []error
-	for range servers {
-		err := <-answers
-		if err == nil {
-			return nil
-		}
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
-}
-
-// ask has one server answer.
-func (p proof) ask(ctx context.Context, server string) error {
-	began := time.Now()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+server+wire.PathPing, nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url, nil)
 	if err != nil {
 		return err
 	}
 	response, err := p.client.Do(r)
 	if err != nil {
-		return fmt.Errorf("%w (after %s)", err, time.Since(began).Round(10*time.Millisecond))
+		return err
 	}
 	defer func() { _ = response.Body.Close() }()
-	if _, err := io.Copy(io.Discard, io.LimitReader(response.Body, wire.MaxBody)); err != nil {
-		return fmt.Errorf("server %s: %w", server, err)
-	}
-	// A server that answers, whatever it says, has been reached, and nobody else
-	// has its certificate.
-	return nil
+	// Whatever it says, it has been reached: nobody else has its certificate.
+	_, err = io.Copy(io.Discard, io.LimitReader(response.Body, wire.MaxBody))
+	return err
 }
