@@ -23,6 +23,10 @@ const (
 	// gather is how long changes are gathered that follow a pass. One that comes
 	// alone does not wait.
 	gather = 10 * time.Millisecond
+	// firstWord is how long after the start pods wait for what a server says now:
+	// it may have policies of which the disk knows nothing. A node that is cut off
+	// starts its pods with what it has.
+	firstWord = 5 * time.Second
 	// retryMin is the first pause after an error, which doubles up to lookAfter.
 	retryMin = time.Second
 )
@@ -36,6 +40,9 @@ type Loop struct {
 	proved chan proof
 	pods   *podTable
 	counts *counts
+	// heard is closed when a server's rules are in force, or after firstWord.
+	heard     chan struct{}
+	heardOnce sync.Once
 
 	mu sync.Mutex
 	// incoming is what a server said last, nil before.
@@ -81,7 +88,7 @@ func New(cfg Config, log *slog.Logger) (*Loop, error) {
 		cfg.Report = func(error) {}
 	}
 	l := &Loop{
-		cfg: cfg, log: log, wake: make(chan struct{}, 1), proved: make(chan proof, 1),
+		cfg: cfg, log: log, wake: make(chan struct{}, 1), proved: make(chan proof, 1), heard: make(chan struct{}),
 		pods: newPodTable(loadPods(cfg.PodsFile, log)), counts: newCounts(),
 	}
 	l.cutter = cutter{kernel: cfg.Kernel, log: log, wake: make(chan struct{}, 1)}
@@ -98,7 +105,7 @@ func (l *Loop) Run(ctx context.Context, ready func()) error {
 	defer others.Wait()
 	defer cancel()
 	for _, run := range []func(context.Context){
-		l.names.run, l.cutter.run, l.watch, l.drops,
+		l.names.run, l.cutter.run, l.watch, l.drops, l.hear,
 	} {
 		others.Go(func() { run(ctx) })
 	}

@@ -36,6 +36,9 @@ func (l *Loop) pass(ctx context.Context) error {
 	}
 	l.counts.applied(result, wish)
 	l.pods.reach(podsRev, settledIn(chosen.ruleset.Pods))
+	if in != nil && in.err == nil {
+		l.hasHeard()
+	}
 	l.keepPods(podsRev)
 	if result.Way != apply.Nothing {
 		l.cutter.cut(wish)
