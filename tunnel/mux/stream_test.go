@@ -119,9 +119,25 @@ func TestDeadlines(t *testing.T) {
 	if !errors.Is(err, os.ErrDeadlineExceeded) || !errors.As(err, &timeout) || !timeout.Timeout() {
 		t.Fatalf("read: %v", err)
 	}
+	// What waits for the target then ends with the session, and not after the
+	// time that targets have for what was sent before a stream was closed.
+	defer e.close()
+	// More than the credit: the rest waits until the deadline ends that.
+	sent := func() int64 { return e.near.Stats().Lanes[0].Out }
+	before := sent()
+	type result struct {
+		n   int
+		err error
+	}
+	written := make(chan result, 1)
+	go func() {
+		n, err := conn.Write(make([]byte, 4<<20))
+		written <- result{n, err}
+	}()
+	eventually(t, "the first bytes to go", func() bool { return sent() > before+1<<10 })
 	_ = conn.SetWriteDeadline(time.Now().Add(5 * time.Millisecond))
-	if n, err := conn.Write(make([]byte, 4<<20)); !errors.Is(err, os.ErrDeadlineExceeded) || n == 0 {
-		t.Fatalf("write of %d: %v", n, err)
+	if w := <-written; !errors.Is(w.err, os.ErrDeadlineExceeded) || w.n == 0 {
+		t.Fatalf("write of %d: %v", w.n, w.err)
 	}
 	// A deadline that is set while somebody waits interrupts him.
 	for name, wait := range map[string]func() error{
