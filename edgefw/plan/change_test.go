@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"maps"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -11,41 +10,10 @@ import (
 	"github.com/kedge-io/kedge/edgefw/plan/chance"
 )
 
-// changed is an input in which one thing is different, made as its owner would:
-// nothing of the former one is written to.
+// changed is an input in which one thing is different.
 func changed(c chance.Chance, in Input) Input {
-	inv := &in.Inventory
-	inv.Nodes, in.Firewalls = slices.Clone(inv.Nodes), slices.Clone(in.Firewalls)
-	inv.Balanced, inv.AddressSets = slices.Clone(inv.Balanced), maps.Clone(inv.AddressSets)
-	n := c.IntN(12)
-	switch c.IntN(9) {
-	case 0: // a node roams
-		inv.Nodes[c.IntN(len(inv.Nodes))].Public = chance.Many(c, 2, c.Addr)
-	case 1: // a node comes, is made anew, or goes
-		inv.Nodes = slices.DeleteFunc(inv.Nodes, func(node model.Node) bool { return node.Name == chance.Name("n", n) && len(inv.Nodes) > 1 })
-		if c.One(2) {
-			inv.Nodes = append(slices.DeleteFunc(inv.Nodes, func(node model.Node) bool { return node.Name == chance.Name("n", n) }), c.Node(n))
-		}
-	case 2: // labels
-		inv.Nodes[c.IntN(len(inv.Nodes))].Labels = map[string]string{"pool": chance.Pick(c, "a", "b", "c")}
-	case 3:
-		name := chance.Pick(c, "x", "y")
-		inv.AddressSets[name] = model.AddressSet{Name: name, Prefixes: chance.Many(c, 12, c.Prefix)}
-	case 4:
-		delete(inv.AddressSets, chance.Pick(c, "x", "y"))
-	case 5: // a firewall is written, also under the name of one that is deleted
-		in.Firewalls = slices.DeleteFunc(in.Firewalls, func(f model.Firewall) bool { return f.Name == chance.Name("f", n%6) })
-		in.Firewalls = append(in.Firewalls, c.Firewall(n%6))
-	case 6:
-		i := c.IntN(len(in.Firewalls))
-		in.Firewalls[i].Priority, in.Firewalls[i].Nodes = int32(c.IntN(3)), c.Selector()
-	case 7:
-		inv.Balanced = slices.DeleteFunc(inv.Balanced, func(b model.Balanced) bool { return b.Name == "default/"+chance.Name("s", n%3) })
-		inv.Balanced = append(inv.Balanced, c.Balanced(n%3))
-	case 8:
-		in.Known = chance.Many(c, 2, c.Addr)
-	}
-	return in
+	w := c.Change(chance.World{Firewalls: in.Firewalls, Inventory: in.Inventory, Known: in.Known})
+	return Input{Firewalls: w.Firewalls, Inventory: w.Inventory, Known: w.Known}
 }
 
 func TestWhatIsKeptIsNeverStale(t *testing.T) {

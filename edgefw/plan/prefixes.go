@@ -12,6 +12,9 @@ import (
 // hold: all of a family is its two halves. It is the list itself if that is so
 // already.
 func minimal(prefixes []netip.Prefix) []netip.Prefix {
+	if len(prefixes) == 0 {
+		return nil
+	}
 	if isMinimal(prefixes) {
 		return prefixes
 	}

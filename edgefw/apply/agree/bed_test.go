@@ -5,18 +5,22 @@ package agree
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"github.com/kedge-io/kedge/edgefw/apply"
+	"github.com/kedge-io/kedge/edgefw/apply/conntrack"
 	"github.com/kedge-io/kedge/edgefw/apply/nflog"
 	"github.com/kedge-io/kedge/edgefw/model"
+	"github.com/kedge-io/kedge/internal/testx"
 	"github.com/kedge-io/kedge/tests/nethost"
 )
 
@@ -36,6 +40,9 @@ type bed struct {
 	kernel       *apply.Kernel
 	cables       map[string]cable
 	raw          map[bool]map[uint32]int // by IPv6 and mark
+	tools        []string                // commands that change rules
+	saved        string                  // the command that shows them
+	ways         map[apply.Way]int
 
 	mu   sync.Mutex
 	seen map[key]uint32 // what got past, with its mark
@@ -71,7 +78,7 @@ func newBed(t *testing.T, v apply.Variant) *bed {
 	}
 	t.Cleanup(func() { _ = ns.Close() })
 	b := &bed{t: t, node: &nethost.Host{T: t, NS: ns}, beside: nethost.New(t), cables: map[string]cable{},
-		raw: map[bool]map[uint32]int{}, seen: map[key]uint32{}}
+		raw: map[bool]map[uint32]int{}, ways: map[apply.Way]int{}, seen: map[key]uint32{}}
 	b.node.Run("ip link set lo up")
 	for _, link := range links {
 		nethost.Cable(b.node, link, b.beside, link)
@@ -83,8 +90,10 @@ func newBed(t *testing.T, v apply.Variant) *bed {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.remove)
-	b.watch(v)
 	b.openRaw()
+	b.programs(v)
+	b.establish()
+	b.watch()
 	return b
 }
 
@@ -156,14 +165,23 @@ func (b *bed) openRaw() {
 	}
 }
 
-// watch puts rules behind those of kedge.
-func (b *bed) watch(v apply.Variant) {
-	suffix := map[apply.Variant]string{apply.Legacy: "-legacy", apply.NFT: "-nft"}[v]
-	for _, program := range []string{"iptables" + suffix, "ip6tables" + suffix} {
-		for _, chain := range []string{"PREROUTING", "OUTPUT"} {
-			b.node.Run(program + " -w -t mangle -A " + chain + " -j NFLOG --nflog-group 108; " + program + " -w -t mangle -A " + chain + " -j DROP")
-		}
+// programs are those of the variant. A rule that asks for it makes the kernel
+// track connections.
+func (b *bed) programs(v apply.Variant) {
+	for _, program := range []string{"iptables-" + string(v), "ip6tables-" + string(v)} {
+		b.tools = append(b.tools, program+" -w -t mangle")
+		b.saved += program + "-save -c -t mangle;"
+		b.node.Run(program + " -w -t mangle -A FORWARD -m conntrack --ctstate NEW")
 		b.t.Cleanup(func() { b.node.Run(program + " -w -t mangle -F") })
+	}
+}
+
+// watch puts rules behind those of kedge.
+func (b *bed) watch() {
+	for _, tool := range b.tools {
+		for _, chain := range []string{" -A PREROUTING", " -A OUTPUT"} {
+			b.node.Run(tool + chain + " -j NFLOG --nflog-group 108; " + tool + chain + " -j DROP")
+		}
 	}
 	reader, err := nflog.Open(witness)
 	if err != nil {
@@ -176,6 +194,39 @@ func (b *bed) watch(v apply.Variant) {
 		defer close(done)
 		_ = reader.Run(ctx, b.see)
 	}()
+}
+
+// establish lets flows begin while nobody minds, which then stay.
+func (b *bed) establish() {
+	for _, p := range flows() {
+		if err := b.send(p); err != nil {
+			b.t.Fatal(err)
+		}
+		// The answer finds the entry that the first packet made; both may be on
+		// their way for a moment.
+		testx.Eventually(b.t, 5*time.Second, "the flow's entry", func(context.Context) error {
+			if err := b.send(answer(p)); err != nil {
+				return err
+			}
+			return b.established(p)
+		})
+	}
+}
+
+// established finds a flow that was answered.
+func (b *bed) established(p model.Packet) error {
+	table, err := conntrack.Open()
+	if err != nil {
+		return err
+	}
+	defer table.Close()
+	list, err := table.Flows()
+	for _, f := range list {
+		if f.From == p.From && f.To == p.To && f.Answered {
+			return nil
+		}
+	}
+	return errors.Join(err, fmt.Errorf("%s is not among %d flows", words(p), len(list)))
 }
 
 func (b *bed) see(p nflog.Packet) {

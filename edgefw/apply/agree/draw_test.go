@@ -68,6 +68,9 @@ func (d *draw) packet() model.Packet {
 }
 
 func (d *draw) any() model.Packet {
+	if d.One(20) {
+		return d.established()
+	}
 	p := model.Packet{Protocol: chance.Pick(d.Chance, model.TCP, model.TCP, model.UDP, model.UDP, model.ICMP, model.SCTP)}
 	var from, to netip.Addr
 	if d.One(2) {
@@ -86,6 +89,32 @@ func (d *draw) any() model.Packet {
 		return p
 	}
 	p.From, p.To = netip.AddrPortFrom(from, d.sourcePort()), netip.AddrPortFrom(to, d.destinationPort())
+	return p
+}
+
+// flows are those that were let through once, by their first packets.
+func flows() []model.Packet {
+	var all []model.Packet
+	for i, to := range parse(own[:2]...) {
+		for j, from := range [][]netip.Addr{parse("192.0.2.3", "10.1.0.4"), parse("2001:db8::3", "2001:db8::4")}[i] {
+			all = append(all, model.Packet{Direction: model.Ingress, Protocol: model.UDP, Link: "eth0",
+				From: netip.AddrPortFrom(from, 700), To: netip.AddrPortFrom(to, uint16(4+j))})
+		}
+	}
+	return all
+}
+
+func answer(p model.Packet) model.Packet {
+	return model.Packet{Direction: model.Egress, Protocol: p.Protocol, From: p.To, To: p.From}
+}
+
+// established is another packet of such a flow.
+func (d *draw) established() model.Packet {
+	p := chance.Pick(d.Chance, flows()...)
+	if d.One(2) {
+		p = answer(p)
+	}
+	p.Established = true
 	return p
 }
 

@@ -47,11 +47,9 @@ func transport(p model.Packet) []byte {
 	ports := binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(nil, p.From.Port()), p.To.Port())
 	switch p.Protocol {
 	case model.TCP: // a SYN
-		b := append(ports, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 0x02, 0xff, 0xff, 0, 0, 0, 0)
-		return sum(p, b, 16)
+		return sum(p, append(ports, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 0x02, 0xff, 0xff, 0, 0, 0, 0), 16)
 	case model.UDP:
-		b := append(ports, 0, 12, 0, 0, 'k', 'e', 'd', 'g')
-		return sum(p, b, 6)
+		return sum(p, append(ports, 0, 12, 0, 0, 'k', 'e', 'd', 'g'), 6)
 	case model.SCTP: // an INIT; its checksum is left out
 		return append(ports, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 20, 0, 0, 0, 1, 0, 0, 5, 220, 0, 1, 0, 1, 0, 0, 0, 1)
 	default:
