@@ -40,7 +40,7 @@ LDFLAGS := -s -w \
 
 # --- building ---------------------------------------------------------------
 .DEFAULT_GOAL := build
-.PHONY: help deps generate codegen bundle link build next lint unit namespace process cluster test lab demo bench bench-link bench-bandwidth bench-scale docs clean
+.PHONY: help deps generate codegen bundle link build next lint unit namespace process cluster test lab demo bench bench-link bench-bandwidth bench-firewall bench-scale docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -120,6 +120,9 @@ bench-link: deps ## measure the link beside raw TLS, remotedialer and konnectivi
 
 bench-bandwidth: deps build ## measure bandwidth beside the CNI plugin, tc and nothing (root)
 	scripts/bench-bandwidth
+
+bench-firewall: deps ## measure the firewall beside iptables-restore, go-iptables and nft (root)
+	scripts/bench-firewall
 
 bench-scale: ## measure a server's end of the link with 1000 simulated agents
 	scripts/bench-scale

@@ -34,7 +34,7 @@ func TestTextForIPTablesRestore(t *testing.T) {
 
 func table(f render.Family) *render.Table {
 	w := everything()
-	return render.New(render.Input{Family: f, Ruleset: w.Ruleset, Facts: w.Facts, Slot: func(model.SetID) render.Slot { return render.SlotA }})
+	return render.New(render.Input{Family: f, Ruleset: w.Ruleset, Facts: w.Facts, Pods: w.Local.Pods, Slot: func(model.SetID) render.Slot { return render.SlotA }})
 }
 
 func TestTextIsTheSameEachTime(t *testing.T) {
