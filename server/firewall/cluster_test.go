@@ -107,7 +107,7 @@ func start(t *testing.T, before ...func(*cluster)) *cluster {
 		links: map[string][]netip.Addr{}, fleet: map[string]*fakeNode{}, status: map[string]v1alpha1.EdgeFirewallStatus{},
 	}
 	cfg := Config{
-		OwnNode: "server", Own: []netip.Addr{netip.MustParseAddr(ownHost)}, Port: 6443, Advertised: netip.MustParseAddr(ownHost),
+		OwnNode: "server", Own: []netip.Addr{netip.MustParseAddr(ownHost)}, Servers: []netip.Addr{netip.MustParseAddr(ownHost)}, Port: 6443, Advertised: netip.MustParseAddr(ownHost),
 		Pods: []netip.Prefix{netip.MustParsePrefix("10.42.0.0/16")}, Services: []netip.Prefix{netip.MustParsePrefix("10.43.0.0/16")},
 		Links: c.from, Connected: c.connected, Dial: c.dial, Pause: time.Millisecond, Settle: time.Millisecond, Policies: true,
 		Sets: func() map[string]model.AddressSet { return nil },
@@ -221,7 +221,10 @@ func (c *cluster) annotate(_ context.Context, name string, data []byte) error {
 		if n.Name != name {
 			continue
 		}
-		n.Annotations = map[string]string{}
+		if n.Annotations == nil {
+			n.Annotations = map[string]string{}
+		}
+		delete(n.Annotations, wire.AnnotationPublicAddress)
 		if v := patch.Metadata.Annotations[wire.AnnotationPublicAddress]; v != nil {
 			n.Annotations[wire.AnnotationPublicAddress] = *v
 		}

@@ -76,6 +76,8 @@ type step struct {
 	view.Step
 	uid  string
 	addr netip.Addr
+	// own are the node's addresses.
+	own []netip.Addr
 }
 
 // stepsOf are the places that have a say: the sender's node, then the receiver's.
@@ -86,7 +88,7 @@ func stepsOf(a, b end, protocol model.Protocol) []step {
 		return model.Packet{Direction: d, Protocol: protocol, From: from, To: to}
 	}
 	add := func(e end, p model.Packet) {
-		s := step{Step: view.Step{Node: e.Node, Direction: p.Direction, Packet: p}}
+		s := step{Step: view.Step{Node: e.Node, Direction: p.Direction, Packet: p}, own: union(e.at.Reported, e.at.Public)}
 		if e.pod != nil {
 			s.Pod, s.uid, s.addr = e.Pod, e.pod.UID, e.Address.Addr()
 		}
@@ -125,7 +127,7 @@ func (f *Firewall) decide(ctx context.Context, now *compiled, s *step) {
 		return
 	}
 	facts, _ := f.factsOf(ctx, s.Node) // what is certain without the node is enough here
-	local := plan.Local{}
+	local := plan.Local{Addresses: s.own}
 	if s.uid != "" {
 		local.Pods = map[string][]netip.Addr{s.uid: {s.addr}}
 	}
