@@ -13,6 +13,7 @@ type change struct {
 // differ compares two sorted lists.
 func differ(have, want []netip.Prefix) change {
 	var c change
+	have, want = trim(have, want)
 	for len(have) > 0 && len(want) > 0 {
 		switch order := have[0].Compare(want[0]); {
 		case order == 0:
@@ -25,6 +26,18 @@ func differ(have, want []netip.Prefix) change {
 	}
 	c.del, c.add = append(c.del, have...), append(c.add, want...)
 	return c
+}
+
+// trim leaves out what both begin and end with, which is nearly all of two long
+// lists that differ in one entry.
+func trim(have, want []netip.Prefix) (h, w []netip.Prefix) {
+	for len(have) > 0 && len(want) > 0 && have[0] == want[0] {
+		have, want = have[1:], want[1:]
+	}
+	for len(have) > 0 && len(want) > 0 && have[len(have)-1] == want[len(want)-1] {
+		have, want = have[:len(have)-1], want[:len(want)-1]
+	}
+	return have, want
 }
 
 func (c change) none() bool { return len(c.add)+len(c.del) == 0 }
