@@ -40,7 +40,7 @@ type Config struct {
 	Lookup Lookup
 	// File is where the last proven state is kept.
 	File string
-	// PodsFile is where the addresses of pods are kept until the next boot, when
+	// PodsFile is where the pods and their rules are kept until the next boot, when
 	// the pods are gone as well.
 	PodsFile string
 	// Software is kedge's version.

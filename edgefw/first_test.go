@@ -2,9 +2,13 @@ package edgefw
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"testing"
 	"time"
+
+	"github.com/kedge-io/kedge/edgefw/apply"
+	"github.com/kedge-io/kedge/edgefw/model"
 )
 
 // started is how long a pod with that number waits for its rules.
@@ -44,4 +48,41 @@ func TestANodeThatIsCutOffSoonStartsPodsAtOnce(t *testing.T) {
 			t.Errorf("after a while a pod still waited %s", took)
 		}
 	})
+}
+
+// TestPoliciesOutliveTheProcess also where they are newer than what was proven:
+// they cannot cut the node off.
+func TestPoliciesOutliveTheProcess(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		s := w.connect()
+		defer s.end()
+		s.send(1, rules("one", map[model.SetID]model.Set{"set/a": set("192.0.2.0/24")}))
+		after(2 * proofGap)
+		w.reaches(func(apply.Wish) error { return errors.New("no answer") })
+		closed := rules("two", map[model.SetID]model.Set{"set/b": set("198.51.100.0/24")})
+		closed.Sets["pods/a"] = model.Set{Pods: []string{"uid-1"}}
+		closed.Pods = model.PodRules{Guarded: []string{"shop"}, Known: []string{"uid-1"}, IsolatedIngress: "pods/a"}
+		s.send(2, closed)
+		w.stop()
+		w.kernel = &fakeKernel{}
+		w.start()
+		now := w.kernel.now().Ruleset
+		if now.Host.Egress.DefaultFrom != "one" || len(now.Sets["set/a"].Prefixes) != 1 {
+			t.Errorf("the host begins with %+v, want what was proven", now)
+		}
+		if now.Pods.IsolatedIngress != "pods/a" || len(now.Sets["pods/a"].Pods) != 1 || len(now.Sets) != 2 {
+			t.Errorf("pods begin with %+v, want what they had", now)
+		}
+	})
+}
+
+func TestOldPoliciesDoNotComeBack(t *testing.T) {
+	k := &keptRules{Revision: 6, Pods: model.PodRules{Guarded: []string{"old"}}}
+	rs := &model.Ruleset{Pods: model.PodRules{Guarded: []string{"new"}}}
+	if got := k.over(rs, 7); got != rs {
+		t.Errorf("revision 6 took the place of 7: %+v", got)
+	}
+	if got := k.over(rs, 6).Pods.Guarded; got[0] != "old" {
+		t.Errorf("of equal revisions %v was taken", got)
+	}
 }

@@ -59,8 +59,12 @@ type Loop struct {
 	proofs  proofs
 	saver   saver
 	cutter  cutter
-	podsRev uint64
 	told    told
+	// kept are the pods' rules of the process before, and since then what was
+	// written to the file of pods: that of keptPods and of the ruleset keptOf.
+	kept     *keptRules
+	keptPods uint64
+	keptOf   *model.Ruleset
 	// savedHost are the host's rules on disk, facts those of the latest pass.
 	savedHost protocol.Hash
 	facts     model.Facts
@@ -87,9 +91,10 @@ func New(cfg Config, log *slog.Logger) (*Loop, error) {
 	if cfg.Report == nil {
 		cfg.Report = func(error) {}
 	}
+	kept := readKept(cfg.PodsFile, log)
 	l := &Loop{
 		cfg: cfg, log: log, wake: make(chan struct{}, 1), proved: make(chan proof, 1), heard: make(chan struct{}),
-		pods: newPodTable(loadPods(cfg.PodsFile, log)), counts: newCounts(),
+		pods: newPodTable(kept.Pods), kept: kept.Rules, counts: newCounts(),
 	}
 	l.cutter = cutter{kernel: cfg.Kernel, log: log, wake: make(chan struct{}, 1)}
 	l.saver = saver{file: cfg.File, log: log}
@@ -160,6 +165,7 @@ func (l *Loop) load() {
 		l.log.Error("the last rules are lost, only what is implied may come in until a server is heard", "error", err)
 		l.cfg.Tell(Notice{Minimal, "the rules on disk cannot be believed (" + err.Error() + "): only what is implied may come in until a server is heard"})
 	}
+	s.Ruleset = l.kept.over(s.Ruleset, s.Revision)
 	proven, err := newCandidate(s.Revision, s.Ruleset, nil, s.Names)
 	if err != nil { // it was hashed before it was written
 		l.log.Error("the last rules cannot be read", "error", err)

@@ -39,7 +39,7 @@ func (l *Loop) pass(ctx context.Context) error {
 	if in != nil && in.err == nil {
 		l.hasHeard()
 	}
-	l.keepPods(podsRev)
+	l.keep(podsRev, chosen)
 	if result.Way != apply.Nothing {
 		l.cutter.cut(wish)
 	}

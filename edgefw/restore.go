@@ -41,9 +41,11 @@ func Restore(ctx context.Context, kernel Applier, file, podsFile string, facts f
 		out.Damaged = err
 		s = &store.State{Ruleset: plan.Safe()}
 	}
+	kept := readKept(podsFile, log)
+	s.Ruleset = kept.Rules.over(s.Ruleset, s.Revision)
 	out.Ruleset, out.Revision = s.Ruleset, s.Revision
 	var pods []Pod
-	for _, p := range loadPods(podsFile, log) {
+	for _, p := range kept.Pods {
 		pods = append(pods, p)
 	}
 	_, err = kernel.Apply(ctx, apply.Wish{

@@ -1,16 +1,11 @@
 package edgefw
 
 import (
-	"encoding/json"
-	"errors"
-	"io/fs"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/kedge-io/kedge/edgefw/model"
 	"github.com/kedge-io/kedge/edgefw/store"
-	"github.com/kedge-io/kedge/internal/fsx"
 )
 
 const (
@@ -101,37 +96,4 @@ func (l *Loop) flush() { l.saver.write(l.state(), true) }
 func (l *Loop) state() *store.State {
 	p := l.judge.proven
 	return &store.State{Revision: p.revision, Ruleset: p.ruleset, Facts: l.facts, Names: p.names, Refused: l.judge.refused}
-}
-
-// loadPods reads the pods as they were when the node's agent last ran. Without
-// the file there are none.
-func loadPods(file string, log *slog.Logger) map[string]Pod {
-	data, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	pods := map[string]Pod{}
-	if err == nil {
-		err = json.Unmarshal(data, &pods)
-	}
-	if err != nil {
-		log.Warn("addresses of running pods are lost until the runtime tells them", "error", err)
-		return nil
-	}
-	return pods
-}
-
-// keepPods writes the pods where the next start finds them.
-func (l *Loop) keepPods(revision uint64) {
-	if revision == l.podsRev {
-		return
-	}
-	l.podsRev = revision
-	data, err := json.Marshal(l.pods.byID())
-	if err == nil {
-		_, err = fsx.WriteFileIfChanged(l.cfg.PodsFile, data, 0o600)
-	}
-	if err != nil {
-		l.log.Warn("addresses of running pods are not kept for a restart", "error", err)
-	}
 }
