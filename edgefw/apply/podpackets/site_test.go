@@ -240,7 +240,7 @@ func pods() []netpol.Pod {
 
 func wishFor(policies string, t testing.TB) apply.Wish {
 	compiled := netpol.Compile(netpol.Input{
-		Pods: pods(), Policies: read(t, policies), DNS: addresses["dns"], API: addresses["api"], APIPorts: []uint16{443, 6443, 6444},
+		Pods: pods(), Policies: read(t, policies), DNS: addresses["dns"], API: addresses["api"], APIPorts: []uint16{443, 6444},
 		Namespaces: map[string]map[string]string{"x": {"ns": "x"}, "v": {"ns": "v"}, "kube-system": {"ns": "kube-system"}},
 	})
 	r := compiled.Of("here")

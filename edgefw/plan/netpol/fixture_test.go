@@ -21,7 +21,7 @@ import (
 func fixture() Input {
 	in := Input{
 		Namespaces: map[string]map[string]string{}, DNS: netip.MustParseAddr("10.43.0.10"),
-		API: netip.MustParseAddr("10.43.0.1"), APIPorts: []uint16{443, 6443, 6444},
+		API: netip.MustParseAddr("10.43.0.1"), APIPorts: []uint16{443, 6444},
 	}
 	for i, ns := range []string{"x", "u", "z", "kube-system"} {
 		in.Namespaces[ns] = map[string]string{"kubernetes.io/metadata.name": ns, "ns": ns}

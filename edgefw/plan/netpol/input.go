@@ -20,9 +20,8 @@ type Input struct {
 	// DNS is the address of the cluster DNS; zero for none.
 	DNS netip.Addr
 	// API is the service address of the API server, which is on each node. Who
-	// may use one of APIPorts there may use all of them: those that people write
-	// in policies, and the one that the node rewrites them to. Zero and empty
-	// for none.
+	// may use one of APIPorts there, or 6443, may use all of them: one is
+	// rewritten to the other on the node. Zero and empty for none.
 	API      netip.Addr
 	APIPorts []uint16
 }

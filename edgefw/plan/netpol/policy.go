@@ -82,6 +82,10 @@ func (b *build) egress(id string, pods *podSet, namespace string, r *networkingv
 	}
 }
 
+// serversPort is what API servers listen on. People write it in policies, as
+// other clusters look at packets when they are on their way to a server.
+const serversPort = 6443
+
 // apiPorts are all ports of the API where the groups have some of them, but not
 // all.
 func (b *build) apiPorts(groups []group) []model.PortRange {
@@ -93,10 +97,10 @@ func (b *build) apiPorts(groups []group) []model.PortRange {
 			continue
 		}
 		var all []model.PortRange
-		some := false
+		some := g.has(serversPort)
 		for _, port := range b.in.APIPorts {
 			all = append(all, model.Port(port))
-			some = some || slices.ContainsFunc(g.ports, func(r model.PortRange) bool { return r.Contains(port) })
+			some = some || g.has(port)
 		}
 		if some {
 			return mergePorts(all)

@@ -28,6 +28,11 @@ type group struct {
 	ports    []model.PortRange
 }
 
+// has tells whether the port is one of those that are listed.
+func (g group) has(port uint16) bool {
+	return slices.ContainsFunc(g.ports, func(r model.PortRange) bool { return r.Contains(port) })
+}
+
 // name is a port that each pod may have under another number.
 type name struct {
 	protocol model.Protocol
