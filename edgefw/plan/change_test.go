@@ -6,8 +6,12 @@ import (
 	"slices"
 	"testing"
 
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/kedge-io/kedge/edgefw/model"
 	"github.com/kedge-io/kedge/edgefw/plan/chance"
+	"github.com/kedge-io/kedge/edgefw/plan/netpol"
 )
 
 // changed is an input in which one thing is different.
@@ -101,5 +105,31 @@ func TestAFirewallMadeAnewIsNotTakenForTheOld(t *testing.T) {
 	out := compiler.Compile(write(model.Deny))
 	if got := out.Rulesets["oslo-1"].Host.Ingress.Rules[0].Action; got != model.Deny {
 		t.Errorf("it says %s", got)
+	}
+}
+
+func TestPoliciesComeAndGo(t *testing.T) {
+	var compiler Compiler
+	in := input(model.Firewall{Name: "f", Ingress: model.Section{Default: model.Deny}})
+	in.Pods = netpol.Input{
+		Pods:       []netpol.Pod{{UID: "uid", Namespace: "shop", Name: "till", Node: "oslo-1", Addresses: addrs("10.42.3.5")}},
+		Namespaces: map[string]map[string]string{"shop": nil},
+	}
+	before := compiler.Compile(in).Rulesets
+	in.Pods.Policies = []*networkingv1.NetworkPolicy{{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "closed"},
+		Spec: networkingv1.NetworkPolicySpec{PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress}}}}
+	guarded := compiler.Compile(in).Rulesets
+	p := said(t, "in tcp 192.0.2.1:1 > 10.42.3.5:80")
+	local := Local{Pods: map[string][]netip.Addr{"uid": addrs("10.42.3.5")}}
+	if d := Decide(guarded["oslo-1"], facts(), local, p); d.Verdict != model.Deny {
+		t.Errorf("under the policy: %+v", d)
+	}
+	in.Pods.Policies = nil
+	after := compiler.Compile(in).Rulesets
+	if d := Decide(after["oslo-1"], facts(), local, p); d.Verdict != model.Pass {
+		t.Errorf("without the policy: %+v", d)
+	}
+	if !reflect.DeepEqual(before, after) {
+		t.Error("something of the policy is left")
 	}
 }

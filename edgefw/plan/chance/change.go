@@ -64,17 +64,24 @@ func (c Chance) changeSets(w *World) {
 	w.Inventory.AddressSets[name] = set
 }
 
-// changeFirewalls writes one, also under the name of one that is deleted, or lets
-// one select others.
+// changeFirewalls writes one, also under the name of one that is deleted, changes
+// a part of one, or lets one select others.
 func (c Chance) changeFirewalls(w *World) {
-	if c.One(2) {
-		i := c.IntN(len(w.Firewalls))
-		w.Firewalls[i].Priority, w.Firewalls[i].Nodes = int32(c.IntN(3)), c.Selector()
-		return
+	f := &w.Firewalls[c.IntN(len(w.Firewalls))]
+	switch c.IntN(6) {
+	case 0:
+		f.Priority, f.Nodes = int32(c.IntN(3)), c.Selector()
+	case 1:
+		f.Egress.Rules = c.Rules()
+	case 2:
+		f.Ingress.Default = Pick(c, model.Pass, model.Allow, model.Deny)
+	case 3:
+		f.OnChange = Pick(c, model.Keep, model.Cut)
+	default:
+		n := c.IntN(6)
+		w.Firewalls = slices.DeleteFunc(w.Firewalls, func(f model.Firewall) bool { return f.Name == Name("f", n) })
+		w.Firewalls = append(w.Firewalls, c.Firewall(n))
 	}
-	n := c.IntN(6)
-	w.Firewalls = slices.DeleteFunc(w.Firewalls, func(f model.Firewall) bool { return f.Name == Name("f", n) })
-	w.Firewalls = append(w.Firewalls, c.Firewall(n))
 }
 
 // changeRest writes a service, or lets others join.
