@@ -91,7 +91,7 @@ func (j *judge) hostAndPod(p model.Packet) model.Decision {
 func (j *judge) forward(p model.Packet) model.Decision {
 	if p.Established && len(j.rs.Pods.Guarded) > 0 && !j.isForPods(p.To.Addr()) {
 		// The node does not track what pods say to its DNS and API.
-		return model.Decision{Verdict: model.Allow, Rule: "implied/established", Why: "it belongs to a connection that was let through"}
+		return model.Decision{Verdict: model.Allow, Rule: "implied/established", Why: reasons["established"]}
 	}
 	d := netpol.DecidePod(j.rs, j.local.Pods, p)
 	if d.Verdict == model.Pass && d.Why == "" {

@@ -85,7 +85,7 @@ func TestWhatIsImpliedPassesAClosedFirewall(t *testing.T) {
 		"in tcp [::ffff:192.168.1.77]:1 > [::ffff:192.168.1.11]:22": "implied/failsafe",
 	} {
 		d := Decide(closed(), f, Local{}, said(t, packet))
-		if d.Rule != want || d.Why == "" {
+		if d.Rule != want || d.Why == "" || strings.HasPrefix(d.Why, ";") {
 			t.Errorf("%s: %+v, want %q", packet, d, want)
 		}
 	}
@@ -158,7 +158,8 @@ func TestRulesOfANode(t *testing.T) {
 	if d.Verdict != model.Allow || d.Rule != "f/ingress/web" || !d.Limited || len(d.Logged) != 1 || d.Logged[0] != "f/ingress/note" {
 		t.Errorf("decided %+v", d)
 	}
-	if d := Decide(rs, facts(), local, said(t, "in udp 192.0.2.1:1 > 198.51.100.9:80")); d.Rule != "f/ingress/name" {
+	d = Decide(rs, facts(), local, said(t, "in udp 192.0.2.1:1 > 198.51.100.9:80"))
+	if d.Rule != "f/ingress/name" || !strings.Contains(d.Why, "192.0.2.1 is in dns/one.example.org") {
 		t.Errorf("decided %+v", d)
 	}
 	if d := Decide(rs, facts(), local, said(t, "in udp 198.18.0.1:1 > 198.51.100.9:443")); d.Rule != "service/web/front/443/udp" {

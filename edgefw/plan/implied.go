@@ -45,6 +45,28 @@ type Implied struct {
 	Rate *model.RateLimit
 }
 
+// reasons tell people why a rule is implied.
+var reasons = map[string]string{
+	"loopback":    "a node always reaches itself",
+	"link":        "it is kedge's own way to its servers",
+	"established": "it belongs to a connection that was let through",
+	"servers":     "a node always reaches its servers",
+	"icmp-errors": "connections break without errors of ICMP",
+	"neighbours":  "IPv6 finds nobody without neighbour discovery",
+	"dhcp":        "a node always keeps its address",
+	"failsafe":    "the node's own list --failsafe allows it",
+	"pods-dns":    "pods always reach the cluster's DNS as far as rules of the host go",
+	"pods-api":    "pods always reach the API as far as rules of the host go",
+	"door-known":  "nodes of the cluster always reach their servers",
+	"door":        "strangers may ask to join at a limited rate; what else they may ask the server decides",
+	"dns":         "a node always reaches its resolvers",
+	"time":        "a node always reaches its time servers",
+	"pods":        "a node always reaches its own pods",
+}
+
+// Why is one sentence for people.
+func (i Implied) Why() string { return reasons[i.Name] + "; no rule can take that away" }
+
 // ID is the word for the rule in counters, logs and decisions.
 func (i Implied) ID() string { return "implied/" + i.Name }
 

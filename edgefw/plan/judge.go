@@ -21,7 +21,7 @@ func (j *judge) host(p model.Packet) model.Decision {
 	}
 	for _, rule := range j.implied(j.facts, p.Direction) {
 		if j.matchesImplied(&rule, p) {
-			return model.Decision{Verdict: model.Allow, Rule: rule.ID(), Why: "implied: no rule can take it away", Limited: rule.Rate != nil}
+			return model.Decision{Verdict: model.Allow, Rule: rule.ID(), Why: rule.Why(), Limited: rule.Rate != nil}
 		}
 	}
 	return j.chain(chain, p)
@@ -32,22 +32,23 @@ func (j *judge) chain(c *model.Chain, p model.Packet) model.Decision {
 	d := model.Decision{}
 	for i := range c.Rules {
 		rule := &c.Rules[i]
-		if !j.matches(rule, p) {
+		why, ok := j.matches(rule, p)
+		if !ok {
 			continue
 		}
 		if rule.Action == model.Log {
 			d.Logged = append(d.Logged, rule.ID)
 			continue
 		}
-		d.Verdict, d.Rule, d.Why = rule.Action, rule.ID, "the first rule that matches"
+		d.Verdict, d.Rule, d.Why = rule.Action, rule.ID, "the first rule that matches: "+why
 		d.Limited = rule.Rate != nil || rule.Connections != nil
 		return d
 	}
 	if c.Default == model.Pass {
-		d.Why = "no rule matches, and no firewall has a default"
+		d.Why = fmt.Sprintf("no rule for %s matches, and no firewall has a default", p.Direction)
 		return d
 	}
-	d.Verdict, d.Rule, d.Why = c.Default, "default/"+c.DefaultFrom, "no rule matches"
+	d.Verdict, d.Rule, d.Why = c.Default, "default/"+c.DefaultFrom, fmt.Sprintf("no rule for %s matches", p.Direction)
 	return d
 }
 

@@ -1,28 +1,35 @@
 package plan
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 
 	"github.com/kedge-io/kedge/edgefw/model"
 )
 
-// matches tells whether a rule of people is about a packet.
-func (j *judge) matches(rule *model.HostRule, p model.Packet) bool {
+// matches tells whether a rule of people is about a packet, and whom it takes the
+// other end for.
+func (j *judge) matches(rule *model.HostRule, p model.Packet) (why string, ok bool) {
 	if rule.Protocol != model.AnyProtocol && rule.Protocol != p.Protocol {
-		return false
+		return "", false
 	}
 	if len(rule.Ports) > 0 && !anyPort(rule.Ports, p.To.Port()) {
-		return false
+		return "", false
 	}
 	if rule.Anybody {
-		return true
+		return "it is about anybody", true
 	}
 	other := p.From.Addr()
 	if p.Direction == model.Egress {
 		other = p.To.Addr()
 	}
-	return slices.ContainsFunc(rule.Peers, func(id model.SetID) bool { return j.inSet(id, other) })
+	for _, id := range rule.Peers {
+		if j.inSet(id, other) {
+			return fmt.Sprintf("%s is in %s", other, id), true
+		}
+	}
+	return "", false
 }
 
 // matchesImplied tells whether an implied rule is about a packet.
