@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"net/netip"
+
 	"github.com/kedge-io/kedge/edgefw/model"
 	"github.com/kedge-io/kedge/edgefw/plan/netpol"
 )
@@ -24,7 +26,7 @@ func (c *Compiler) Compile(in Input) Compiled {
 	if c.last == nil {
 		c.last = newMemory()
 	}
-	r := &run{c: c, in: &in, now: newMemory(), pods: c.pods.Compile(in.Pods),
+	r := &run{c: c, in: &in, now: newMemory(), pods: c.pods.Compile(withRanges(in)),
 		sources: map[model.SetID]source{}, common: map[*host]*common{}}
 	r.firewalls = r.translateAll()
 	r.services = r.servicesByNode()
@@ -32,6 +34,21 @@ func (c *Compiler) Compile(in Input) Compiled {
 	out := r.nodes()
 	c.last = r.now
 	return out
+}
+
+// withRanges is what network policies are about, with the ranges in which nodes
+// can give addresses away.
+func withRanges(in Input) netpol.Input {
+	pods := in.Pods
+	if pods.Ranges == nil && len(pods.Policies) > 0 {
+		pods.Ranges = map[string][]netip.Prefix{}
+		for _, n := range in.Inventory.Nodes {
+			if len(n.PodRanges) > 0 {
+				pods.Ranges[n.Name] = n.PodRanges
+			}
+		}
+	}
+	return pods
 }
 
 // run is one compilation.

@@ -129,10 +129,22 @@ func (j *judge) isForPods(a netip.Addr) bool {
 // isHost tells whether what is sent to an address comes to the host. Unless it
 // is known which ones it has, it is all that no pod and no service has.
 func (j *judge) isHost(a netip.Addr) bool {
-	if j.isOwn(a) || a.IsMulticast() || a == broadcast {
+	if j.isOwn(a) || a.IsMulticast() || a == broadcast || j.isOfRouters(a) {
 		return true
 	}
 	return len(j.local.Addresses) == 0 && !j.isService(a) && !j.isPodRange(a)
+}
+
+// isOfRouters tells whether an address is the one that all routers of one of the
+// node's networks have: the network's own (RFC 4291 2.6.1).
+func (j *judge) isOfRouters(a netip.Addr) bool {
+	const length = 64 // that of networks of hosts
+	if !a.Is6() || netip.PrefixFrom(a, length).Masked().Addr() != a {
+		return false
+	}
+	return slices.ContainsFunc(j.local.Addresses, func(own netip.Addr) bool {
+		return own.Is6() && netip.PrefixFrom(a, length).Contains(own)
+	})
 }
 
 var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})

@@ -100,6 +100,7 @@ func newBed(t *testing.T, v apply.Variant) *bed {
 // address gives the node addresses, and a way to everywhere.
 func (b *bed) address() {
 	b.node.Run(`
+		sysctl -qw net.ipv6.conf.all.forwarding=1 net.ipv4.ip_forward=1
 		ip addr add 198.51.100.1/24 dev eth0; ip addr add 2001:db8:f::1/64 dev eth0 nodad
 		ip addr add 10.42.0.1/24 dev kedge0
 		ip addr add 10.43.0.10/32 dev lo; ip addr add 10.43.0.1/32 dev lo

@@ -27,9 +27,11 @@ func parse(list ...string) []netip.Addr {
 }
 
 var (
+	// toHost has the address of all routers of the node's network, too, which a
+	// node that forwards hears (RFC 4291 2.6.1).
 	pod      = netip.MustParseAddr("10.42.0.5")
 	elsepods = parse("10.42.3.3", "10.42.0.77")
-	toHost   = append(parse("224.0.0.251", "255.255.255.255", "ff02::fb", "10.43.7.7", "203.0.113.9", "2001:db8:e::9", "10.42.0.5"), parse(own...)...)
+	toHost   = append(parse("224.0.0.251", "255.255.255.255", "ff02::fb", "10.43.7.7", "203.0.113.9", "2001:db8:e::9", "2001:db8:f::", "10.42.0.5"), parse(own...)...)
 	toOther  = append(parse("224.0.0.251", "255.255.255.255", "10.43.7.7", "203.0.113.9", "2001:db8:e::9"), elsepods...)
 )
 

@@ -45,10 +45,12 @@ func (w *writer) ingress() {
 }
 
 // toHost are the matches of packets that the host itself takes. Of several types
-// IPv4 wants one and IPv6 wants all (net/netfilter/xt_addrtype.c).
+// IPv4 wants one and IPv6 wants all (net/netfilter/xt_addrtype.c). A host that
+// forwards also hears the address that all routers of a network have (RFC 4291
+// 2.6.1).
 func (w *writer) toHost() []string {
 	if w.Family == V6 {
-		return []string{"-m addrtype --dst-type LOCAL", "-d ff00::/8"}
+		return []string{"-m addrtype --dst-type LOCAL", "-d ff00::/8", "-m addrtype --dst-type ANYCAST"}
 	}
 	return []string{"-m addrtype --dst-type LOCAL,BROADCAST,MULTICAST"}
 }

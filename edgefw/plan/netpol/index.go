@@ -82,8 +82,23 @@ func (ix *index) addPods(in Input) {
 			nodes[p.Node] = node
 			ix.nodes = append(ix.nodes, p.Node)
 		}
-		ix.pods = append(ix.pods, entry{Pod: p, addresses: p.Addresses, ns: ix.namespace(p.Namespace, nil), node: node})
+		ix.pods = append(ix.pods, entry{Pod: p, addresses: in.own(p), ns: ix.namespace(p.Namespace, nil), node: node})
 	}
+}
+
+// own are the addresses of a pod that its node can have given it.
+func (in Input) own(p *Pod) []netip.Addr {
+	ranges, ok := in.Ranges[p.Node]
+	if !ok {
+		return p.Addresses
+	}
+	foreign := func(a netip.Addr) bool {
+		return !slices.ContainsFunc(ranges, func(r netip.Prefix) bool { return r.Contains(a) })
+	}
+	if !slices.ContainsFunc(p.Addresses, foreign) {
+		return p.Addresses
+	}
+	return slices.DeleteFunc(slices.Clone(p.Addresses), foreign)
 }
 
 // owners are the pods by UID. Where several claim one, it is that of the one

@@ -17,6 +17,10 @@ type Input struct {
 	// Namespaces are the labels of each namespace.
 	Namespaces map[string]map[string]string
 	Policies   []*networkingv1.NetworkPolicy
+	// Ranges are those of each node's pods. A node says itself which addresses its
+	// pods have; others than these it cannot give away. Of a node that is not
+	// listed all are believed.
+	Ranges map[string][]netip.Prefix
 	// DNS is the address of the cluster DNS; zero for none.
 	DNS netip.Addr
 	// API is the service address of the API server, which is on each node. Who

@@ -51,6 +51,18 @@ func TestAnAddressIsThatOfThePodThatStays(t *testing.T) {
 	compiledWorld(in).expect(t, "the older one", "x/b > x/a:80", false)
 }
 
+func TestANodeGivesItsPodsNoAddressesOfOthers(t *testing.T) {
+	in := fixture()
+	in.Policies = policies(t, onlyTheNamespace)
+	in.Ranges = map[string][]netip.Prefix{"one": {netip.MustParsePrefix("10.42.0.0/24")}}
+	in.Pods = append(in.Pods,
+		Pod{UID: "thief", Namespace: "x", Name: "thief", Node: "one", Addresses: []netip.Addr{netip.MustParseAddr("10.42.1.13")}, Created: created(9)},
+		Pod{UID: "free", Namespace: "x", Name: "free", Node: "two", Addresses: []netip.Addr{netip.MustParseAddr("10.9.9.9")}})
+	w := compiledWorld(in)
+	w.expect(t, "the address of u/a on node two, claimed by node one", "10.42.1.13 > x/a:80", false)
+	w.expect(t, "a node without a known range", "10.9.9.9 > x/a:80", true)
+}
+
 func TestWhoClaimsTheUIDOfAnotherGetsNothing(t *testing.T) {
 	in := fixture()
 	in.Policies = policies(t, onlyTheNamespace+"\n---\nmetadata: {namespace: u}, spec: {podSelector: {matchLabels: {thief: ''}}, ingress: [{}]}")
