@@ -52,7 +52,6 @@ type cluster struct {
 	patches []string // names of nodes
 	writes  int
 	status  map[string]v1alpha1.EdgeFirewallStatus
-	events  []string
 }
 
 // fakeNode enforces what it is told by remembering it.

@@ -17,6 +17,7 @@ import (
 	"github.com/kedge-io/kedge/edgefw/model"
 	"github.com/kedge-io/kedge/edgefw/plan"
 	"github.com/kedge-io/kedge/internal/quiet"
+	"github.com/kedge-io/kedge/server/firewall/metrics"
 	"github.com/kedge-io/kedge/server/firewall/sources"
 )
 
@@ -29,7 +30,7 @@ type Firewall struct {
 	places  *places
 	gate    gate
 	dist    *distribute.Distributor
-	figures *figures
+	metrics *metrics.Collector
 	caches  caches
 	ctx     context.Context // of run; for informers that start late
 	taken   plan.Input      // the latest input, for the goroutine that compiles
@@ -41,6 +42,8 @@ type Firewall struct {
 	statuses    *statuses
 
 	running atomic.Bool
+	// keptOut counts refused requests, writes those of statuses.
+	keptOut, writes atomic.Uint64
 	// problem is why nothing newer is compiled; nil for none.
 	problem atomic.Pointer[string]
 	// compiled is what counts now; nil before the first time.
@@ -63,13 +66,14 @@ func New(cfg Config, log *slog.Logger) *Firewall {
 	cfg = cfg.withDefaults()
 	f := &Firewall{
 		cfg: cfg, log: log.With("component", Name), quiet: quiet.New(cfg.Now),
-		places: newPlaces(cfg.Links, cfg.Now), figures: newFigures(),
+		places:      newPlaces(cfg.Links, cfg.Now),
 		annotations: workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[string]()),
 	}
 	if cfg.Sets == nil {
 		lists := sources.New(sources.Config{Client: cfg.Client, Dir: cfg.Lists, Changed: f.Kick, UserAgent: cfg.UserAgent}, f.log)
 		f.cfg.Sets, f.cfg.Feeds = lists.Sets, append(slices.Clone(cfg.Feeds), lists)
 	}
+	f.metrics = metrics.New(f.figures)
 	f.statuses = newStatuses(f)
 	f.dist = distribute.New(distribute.Config{
 		Dial: f.dial, Compiled: f.take, Changed: f.statuses.kick, Log: f.log,
@@ -138,7 +142,7 @@ func (f *Firewall) Admit(ctx context.Context, node string, addr netip.Addr) {
 	ctx, cancel := context.WithTimeout(ctx, joinPatience)
 	defer cancel()
 	began := f.cfg.Now()
-	defer func() { f.figures.joins.Observe(f.cfg.Now().Sub(began).Seconds()) }()
+	defer func() { f.metrics.Joined(f.cfg.Now().Sub(began).Seconds()) }()
 	revision, err := f.dist.Sync(ctx)
 	if err == nil {
 		err = f.dist.Await(ctx, nil, revision)
@@ -207,9 +211,4 @@ func (f *Firewall) dial(ctx context.Context, node string) (net.Conn, error) {
 		serve(f.ctx, theirs)
 	})
 	return ours, nil
-}
-
-// connected tells whether rules can reach a node now.
-func (f *Firewall) connected(node string) bool {
-	return node == f.cfg.OwnNode || slices.Contains(f.cfg.Connected(), node)
 }

@@ -133,7 +133,7 @@ func (f *Firewall) Gate(next http.Handler) http.Handler {
 		if f.quiet.First(remote.Addr().String()) {
 			f.log.Warn("kept out of the API by the firewall", "address", remote.Addr(), "rule", v.rule, "path", r.URL.Path)
 		}
-		f.figures.keptOut.Inc()
+		f.keptOut.Add(1)
 		refuse(w, r, fmt.Sprintf("the edge firewall keeps %s out of the server's port %d: %s. "+openedBy,
 			remote.Addr().Unmap(), local.Port(), because(v.rule), local.Port()))
 	})

@@ -24,7 +24,7 @@ func (f *Firewall) Component(needs ...string) lifecycle.Component {
 		if err := f.served(ctx, a); err != nil {
 			return err
 		}
-		if err := f.figures.register(f); err != nil {
+		if err := f.register(); err != nil {
 			return err
 		}
 		return f.run(ctx, a)

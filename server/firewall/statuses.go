@@ -106,6 +106,7 @@ func (s *statuses) pass(ctx context.Context) error {
 		}
 		next := *o
 		next.Status = status
+		s.f.writes.Add(1)
 		// Somebody else may have written, or deleted it: the watch will say so.
 		if err := s.f.api.write(ctx, &next); err != nil && !apierrors.IsNotFound(err) {
 			errs = append(errs, fmt.Errorf("write status of EdgeFirewall %s: %w", o.Name, err))
