@@ -121,8 +121,8 @@ func (l *Loop) Run(ctx context.Context, ready func()) error {
 	for retry := retryMin; ; {
 		wait := l.proofs.next(l.saver.next(lookAfter))
 		if err != nil {
-			wait = min(wait, retry/2+rand.N(retry))
-			retry = min(2*retry, lookAfter)
+			wait = retry/2 + rand.N(retry)
+			retry = min(2*retry, l.patience())
 		} else {
 			retry = retryMin
 		}
@@ -131,6 +131,14 @@ func (l *Loop) Run(ctx context.Context, ready func()) error {
 		}
 		err = l.pass(ctx)
 	}
+}
+
+// patience is the longest pause after an error: short while rules are to go back.
+func (l *Loop) patience() time.Duration {
+	if l.judge.phase == settled {
+		return lookAfter
+	}
+	return 2 * retryMin
 }
 
 // await waits for something to do, and takes in the result of a proof. It returns

@@ -345,6 +345,20 @@ func TestAKernelThatRefusesIsAskedAgainAndReported(t *testing.T) {
 	})
 }
 
+func TestAKernelThatRefusesIsNotAskedWithoutAPause(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		s := w.connect()
+		defer s.end()
+		asked := 0
+		w.kernel.reject = func(apply.Wish) bool { asked++; return asked > 3 }
+		s.send(1, rules("one", nil)) // a proof and a write are due from now on
+		after(5 * time.Minute)
+		if asked > 200 {
+			t.Errorf("the kernel was asked %d times in five minutes", asked)
+		}
+	})
+}
+
 func TestTheNewestStreamCounts(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		first := w.connect()
