@@ -125,6 +125,7 @@ var pathCases = []aCase{
 	one("a node port under default deny", denyIn, "v/b > np.z/a@edge1:0, v/b > np.v/a@edge1:0", "v/b > np.x/a@edge1:0, v/b > np.x/b@edge1:0, v/a > np.x/b@edge2:0"),
 	one("a node port by the client's pod", "x: podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: v}}}], ports: [{port: 8080}]}]", "v/b > np.x/a@edge1:0", "z/a > svc.x/a:80, x/c > svc.x/a:80"),
 	one("egress by a node port", "x: podSelector: {}, policyTypes: [Egress], egress: [{to: [{namespaceSelector: {matchLabels: {ns: v}}}]}]", "x/a > np.v/b@edge1:0, x/a > np.v/a@edge1:0", "x/a > np.z/a@edge1:0, x/a > np.x/c@edge1:0"),
+	one("a pod reaches itself by its service", "x: podSelector: {}, policyTypes: [Ingress, Egress]", "x/a > svc.x/a:80, x/b > svc.x/b:80", "x/c > svc.x/a:80, v/a > svc.x/b:80"),
 	one("a node port from outside under default deny", "z: podSelector: {}", "", "out > np.z/a@out:0, x/a > z/a:8080"),
 }
 

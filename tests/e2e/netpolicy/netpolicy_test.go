@@ -137,6 +137,12 @@ func (s *scene) outlives(t *testing.T) {
 		s.c.WaitNode(t, edge.Name(), corev1.ConditionTrue)
 		s.expect(t, mixedYes, mixedNo)
 	}
+	cluster.Must(t, s.c.Server.Kill())
+	s.holds(t, "while the server is dead", "v/b > x/a:8080, x/a > out:8080", "x/a > x/c:8080, v/b > x/a:8081")
+	cluster.Must(t, s.c.Server.Start())
+	s.c.Connect(t)
+	s.c.WaitNodes(t)
+	s.expect(t, mixedYes, mixedNo)
 	s.write(t, "")
 	s.expect(t, all, "")
 }
