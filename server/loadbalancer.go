@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"net/netip"
 	"slices"
 
 	"github.com/kedge-io/kedge/internal/lifecycle"
@@ -22,6 +23,7 @@ func (s *Server) buildBalancer() {
 	}
 	s.balancer = balancer.New(balancer.Config{
 		Client: s.supervisorConfig, OwnNode: s.localNode(), Own: s.publicAddresses(),
+		Cluster: []netip.Prefix{s.cfg.Net.Pods, s.cfg.Net.Services},
 		Reserved: map[uint16]string{
 			uint16(s.cfg.Port): "the servers, which every node calls",
 			kubeletPort:        "kubelet",

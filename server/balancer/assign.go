@@ -45,8 +45,8 @@ func nameOf(s *service) string { return s.Namespace + "/" + s.Name }
 
 // assignment is one look at everything.
 type assignment struct {
-	reserved map[uint16]string
-	nodes    []*node
+	Config
+	nodes []*node
 	// serving: by service, the nodes with an endpoint, true for ready ones.
 	serving map[string]map[string]bool
 	// having are the names of the nodes that have an address themselves, which
@@ -58,8 +58,8 @@ type assignment struct {
 
 // assign decides about all services. Of two that want the same port of a node
 // the older has it. The result is by name of the service.
-func assign(services []*service, nodes []*node, running []*endpoints, reserved map[uint16]string) []offer {
-	a := assignment{reserved: reserved, nodes: candidates(nodes), serving: serving(running), having: having(nodes), taken: map[string]map[model.BalancedPort]string{}}
+func assign(services []*service, nodes []*node, running []*endpoints, cfg Config) []offer {
+	a := assignment{Config: cfg, nodes: candidates(nodes), serving: serving(running), having: having(nodes), taken: map[string]map[model.BalancedPort]string{}}
 	var ours []*service
 	for _, s := range services {
 		if s.ours {
@@ -115,7 +115,7 @@ func serving(all []*endpoints) map[string]map[string]bool {
 func (a *assignment) offer(s *service) offer {
 	o := offer{service: s}
 	for _, p := range s.ports {
-		if use := a.reserved[p.Port]; use != "" {
+		if use := a.Reserved[p.Port]; use != "" {
 			o.problems = append(o.problems, problem{EventReserved, fmt.Sprintf("port %d is that of %s: give the service another port", p.Port, use)})
 			return o
 		}
@@ -154,6 +154,9 @@ func (a *assignment) address(o *offer, nodes []*node) {
 	all := map[netip.Addr]bool{}
 	for _, n := range nodes {
 		for _, address := range addressesOf(n, o.service) {
+			if slices.ContainsFunc(a.Cluster, func(p netip.Prefix) bool { return p.Contains(address) }) {
+				continue
+			}
 			i := slices.IndexFunc(a.having[address], func(name string) bool { return !slices.Contains(o.nodes, name) })
 			if i < 0 {
 				all[address] = true

@@ -74,6 +74,7 @@ node {metadata: {name: away, annotations: {kedge.io/public-address: 203.0.113.3}
 `
 
 func TestAssign(t *testing.T) {
+	cfg := Config{Reserved: map[uint16]string{6443: "the servers"}, Cluster: []netip.Prefix{netip.MustParsePrefix("10.42.0.0/16"), netip.MustParsePrefix("10.43.0.0/16")}}
 	for name, c := range map[string]struct{ objects, want string }{
 		"all nodes offer it, ready ones have addresses": {
 			threeNodes + `service {metadata: {name: web}, spec: {type: LoadBalancer, ports: [{port: 80, protocol: TCP}, {port: 53, protocol: UDP}, {port: 99, protocol: SCTP}], loadBalancerSourceRanges: [10.1.2.3/8]}}`,
@@ -130,6 +131,11 @@ endpoints {metadata: {name: zold-1, labels: {kubernetes.io/service-name: zold}},
 service {metadata: {name: web}, spec: {type: LoadBalancer, ports: [{port: 80, protocol: TCP}]}}`,
 			"shop/web ports=[{tcp 80}] from=[] nodes=[gate] addresses=[192.168.1.11 203.0.113.1] AddressShared: address 192.168.1.10 of node gate is left out: node a has it, too, at another site, and does not offer the service: let both offer it, or give one of them another address\n",
 		},
+		"what a node says of others' addresses is not believed": {
+			`node {metadata: {name: liar, annotations: {kedge.io/addresses: "10.43.0.10,1.1.1.1,100.64.0.7,127.0.0.1"}}, status: {conditions: [{type: Ready, status: "True"}], addresses: [{type: ExternalIP, address: 10.42.0.1}]}}
+service {metadata: {name: web}, spec: {type: LoadBalancer, ports: [{port: 80, protocol: TCP}]}}`,
+			"shop/web ports=[{tcp 80}] from=[] nodes=[liar] addresses=[100.64.0.7]\n",
+		},
 		"nobody is ready": {
 			`node {metadata: {name: away, annotations: {kedge.io/public-address: 203.0.113.3}}}
 service {metadata: {name: web}, spec: {type: LoadBalancer, ports: [{port: 80, protocol: TCP}]}}`,
@@ -137,7 +143,7 @@ service {metadata: {name: web}, spec: {type: LoadBalancer, ports: [{port: 80, pr
 		},
 	} {
 		services, nodes, running := parse(t, c.objects)
-		if got := text(assign(services, nodes, running, map[uint16]string{6443: "the servers"})); got != c.want {
+		if got := text(assign(services, nodes, running, cfg)); got != c.want {
 			t.Errorf("%s:\n got %swant %s", name, got, c.want)
 		}
 	}
@@ -149,7 +155,7 @@ func TestNotAllNodesOfALargeClusterOfferAService(t *testing.T) {
 	for i := range 300 {
 		nodes = append(nodes, &node{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("n%03d", i)}, ready: true, public: []netip.Addr{netip.AddrFrom4([4]byte{203, 0, byte(i >> 8), byte(i)})}})
 	}
-	o := assign(services, nodes, nil, nil)[0]
+	o := assign(services, nodes, nil, Config{})[0]
 	if len(o.nodes) != MaxNodes || len(o.addresses) != MaxNodes || len(o.problems) != 1 || !strings.Contains(o.problems[0].message, "the first 256 of 300 nodes offer it: put the label kedge.io/loadbalancer on those that should") {
 		t.Error(len(o.nodes), len(o.addresses), o.problems)
 	}
@@ -168,6 +174,6 @@ func BenchmarkAssign(b *testing.B) {
 		services = append(services, w.(*service))
 	}
 	for b.Loop() {
-		assign(services, nodes, nil, nil)
+		assign(services, nodes, nil, Config{})
 	}
 }

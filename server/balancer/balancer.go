@@ -205,7 +205,7 @@ func (b *Balancer) look(ctx context.Context) time.Duration {
 			nodes[i] = &own
 		}
 	}
-	offers := assign(list[*service](b.services), nodes, list[*endpoints](b.endpointSlices), b.cfg.Reserved)
+	offers := assign(list[*service](b.services), nodes, list[*endpoints](b.endpointSlices), b.cfg)
 	var balanced []model.Balanced
 	for _, o := range offers {
 		if len(o.nodes) > 0 {

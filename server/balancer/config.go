@@ -44,6 +44,9 @@ type Config struct {
 	// Reserved are ports that no service may have, each with what it is for: a
 	// service on the port of the servers would cut off every node.
 	Reserved map[uint16]string
+	// Cluster are the ranges of pods and services: what a node says of addresses in
+	// there is not believed, as kube-proxy on every node would follow it.
+	Cluster []netip.Prefix
 	// Changed is called after what [Balancer.Balanced] returns became different; it
 	// must not block. May be nil.
 	Changed func()

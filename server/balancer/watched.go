@@ -20,8 +20,9 @@ import (
 type node struct {
 	metav1.ObjectMeta
 	labelled, excluded, ready bool
-	// public are the addresses that servers see it come from, reported those that
-	// it has within its site.
+	// public are the addresses that servers see it come from, and those that it was
+	// told to have outside (--node-external-ip); reported are those that it has
+	// within its site. Others that it reports are not believed.
 	public, reported []netip.Addr
 }
 
@@ -57,7 +58,7 @@ func slimNode(obj any) (any, error) {
 	if !ok {
 		return obj, nil
 	}
-	w := &node{ObjectMeta: key(&n.ObjectMeta), public: addresses(n.Annotations[wire.AnnotationPublicAddress]), reported: addresses(n.Annotations[wire.AnnotationAddresses])}
+	w := &node{ObjectMeta: key(&n.ObjectMeta), public: addresses(n.Annotations[wire.AnnotationPublicAddress]), reported: slices.DeleteFunc(addresses(n.Annotations[wire.AnnotationAddresses]), func(a netip.Addr) bool { return !private(a) })}
 	_, w.labelled = n.Labels[Label]
 	_, w.excluded = n.Labels[excludeLabel]
 	for _, c := range n.Status.Conditions {
@@ -84,6 +85,11 @@ func addresses(text string) []netip.Addr {
 		}
 	}
 	return all
+}
+
+// private addresses may be at several sites, those of providers (RFC 6598) too.
+func private(a netip.Addr) bool {
+	return a.IsPrivate() || netip.PrefixFrom(netip.AddrFrom4([4]byte{100, 64}), 10).Contains(a)
 }
 
 func slimService(obj any) (any, error) {
