@@ -108,7 +108,7 @@ func dataPath(first, path string) bool {
 		return folder == "tls" || folder == "cred" || folder == "db" || folder == "manifests"
 	case "agent":
 		switch folder {
-		case "tls", "containerd", "images", "kubelet", "cni", "logs", "etc", "pod-manifests", "pod-logs", "servers.json", "bandwidth.json":
+		case "tls", "containerd", "images", "kubelet", "cni", "logs", "etc", "pod-manifests", "pod-logs", "servers.json", "bandwidth.json", "firewall.json":
 			return true
 		}
 	}
