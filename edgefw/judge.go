@@ -11,6 +11,9 @@ import (
 const (
 	// ProofLimit is how long rules may be on trial before the former ones return.
 	ProofLimit = 15 * time.Second
+	// attemptsLimit is how long a proof that began late tries at least: the former
+	// rules are back 18 s after what was wrong was applied, at the latest.
+	attemptsLimit = 8 * time.Second
 	// verifyLimit bounds the proof after a return to the former rules.
 	verifyLimit = 15 * time.Second
 	// holdFirst is for how long rules are not tried again that were undecided a
@@ -121,15 +124,17 @@ func (j *judge) applied(c candidate, now time.Time) (needsProof bool) {
 	return true
 }
 
-// begin says that a proof begins, which may be later than what it is about.
-func (j *judge) begin(now time.Time) { j.since = now }
-
-// deadline is when the proof that goes on is given up.
-func (j *judge) deadline() time.Time {
-	if j.phase == trial {
-		return j.since.Add(ProofLimit)
+// begin says that a proof begins, which may be later than what it is about, and
+// returns when it is given up.
+func (j *judge) begin(now time.Time) (until time.Time) {
+	if j.phase != trial {
+		return now.Add(verifyLimit)
 	}
-	return j.since.Add(verifyLimit)
+	until = j.since.Add(ProofLimit)
+	if least := now.Add(attemptsLimit); least.After(until) {
+		return least
+	}
+	return until
 }
 
 // verdict is what a proof has changed.

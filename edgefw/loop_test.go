@@ -131,6 +131,25 @@ func TestASetThatCutsTheNodeOffGoesBackAndOthersGoOn(t *testing.T) {
 	})
 }
 
+func TestTheFormerRulesAreBackInTimeAlsoAfterAQuietChange(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		s := w.connect()
+		defer s.end()
+		s.send(1, rules("one", map[model.SetID]model.Set{"set/a": set("192.0.2.0/24")}))
+		after(2 * proofGap)
+		// A proof has just been, so the next one is late.
+		w.reaches(cutBy(func(w apply.Wish) bool { return w.Ruleset.Sets["set/a"].Prefixes[0].Bits() == 32 }))
+		began := time.Now()
+		s.send(2, rules("one", map[model.SetID]model.Set{"set/a": set("192.0.2.1/32")}))
+		for w.kernel.now().Ruleset.Sets["set/a"].Prefixes[0].Bits() == 32 {
+			after(100 * time.Millisecond)
+		}
+		if took := time.Since(began); took > 20*time.Second {
+			t.Errorf("the former set was back after %s", took)
+		}
+	})
+}
+
 func TestAServerThatIsAwayIsNoReasonToRefuseRules(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		s := w.connect()

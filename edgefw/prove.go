@@ -79,8 +79,7 @@ func (l *Loop) prove(enforced candidate) {
 	}
 	now := time.Now()
 	p.running, p.began, p.due = true, now, time.Time{}
-	l.judge.begin(now)
-	ctx, cancel := context.WithDeadline(context.Background(), l.judge.deadline())
+	ctx, cancel := context.WithDeadline(context.Background(), l.judge.begin(now))
 	p.end = cancel
 	epoch := p.epoch
 	p.all.Go(func() {
@@ -139,7 +138,7 @@ func (l *Loop) conclude(p proof) {
 		l.concluded(l.judge.reached(p.tested, now), p)
 		return
 	}
-	reason := fmt.Sprintf("revision %d: the node could not reach its server any more within %s: %v", l.judge.asked, ProofLimit, p.err)
+	reason := fmt.Sprintf("revision %d: the node could not reach its server any more: %v", l.judge.asked, p.err)
 	l.concluded(l.judge.unreached(reason, now), p)
 }
 
