@@ -74,13 +74,18 @@ func (j *judge) fromPodToHost(p model.Packet) model.Decision {
 	return j.hostAndPod(p)
 }
 
-// hostAndPod is for packets that both must let through, the host first.
+// hostAndPod is for packets that both must let through, the host first. What it
+// rejects is answered later, and so a policy may drop it before.
 func (j *judge) hostAndPod(p model.Packet) model.Decision {
 	d := j.host(p)
-	if refuses(d) {
+	if d.Verdict == model.Deny {
 		return d
 	}
-	if pod := j.forward(p); pod.Verdict != model.Pass {
+	pod := j.forward(p)
+	if d.Verdict == model.Reject && pod.Verdict != model.Deny {
+		return d
+	}
+	if pod.Verdict != model.Pass {
 		pod.Logged = append(d.Logged, pod.Logged...)
 		return pod
 	}

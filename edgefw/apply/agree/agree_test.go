@@ -18,7 +18,7 @@ import (
 )
 
 var (
-	worlds = flag.Int("worlds", 8, "how many random worlds are tried")
+	worlds = flag.Int("worlds", 6, "how many random worlds are tried")
 	first  = flag.Uint64("seed", 1, "the seed of the first world")
 )
 
@@ -27,12 +27,23 @@ var (
 const shots, changes = 240, 5
 
 func TestTheKernelDoesWhatDecideSays(t *testing.T) {
+	tryWorlds(t, false, "PREROUTING", "OUTPUT")
+}
+
+// Here packets go on to be forwarded and to the machine, and so through network
+// policies, too.
+func TestTheKernelDoesWhatDecideSaysOfPods(t *testing.T) {
+	tryWorlds(t, true, "INPUT", "FORWARD", "OUTPUT")
+}
+
+func tryWorlds(t *testing.T, through bool, chains ...string) {
 	testx.NeedRoot(t)
 	for _, v := range []apply.Variant{apply.Legacy, apply.NFT} {
 		t.Run(string(v), func(t *testing.T) {
-			b := newBed(t, v)
+			b := newBed(t, v, chains...)
 			for n := uint64(0); n < uint64(*worlds) && !t.Failed(); n++ {
-				b.world(*first + n)
+				d := &draw{Chance: chance.New(*first + n), used: map[key]bool{}, through: through}
+				b.world(fmt.Sprintf("seed %d", *first+n), d)
 			}
 			t.Logf("the kernel was changed so often: %v", b.ways)
 		})
@@ -41,8 +52,7 @@ func TestTheKernelDoesWhatDecideSays(t *testing.T) {
 
 // world sends packets through the rules of one node of a random world, and again
 // after each of some changes.
-func (b *bed) world(seed uint64) {
-	d := &draw{Chance: chance.New(seed), used: map[key]bool{}}
+func (b *bed) world(seed string, d *draw) {
 	w := d.World()
 	name, compiler := chance.Pick(d.Chance, w.Inventory.Nodes...).Name, plan.Compiler{}
 	wish := apply.Wish{Facts: d.facts(name == chance.Name("n", 0)), Local: local()}
@@ -51,12 +61,15 @@ func (b *bed) world(seed uint64) {
 		if wish.Ruleset = compiled.Rulesets[name]; wish.Ruleset == nil {
 			return // the node is gone
 		}
+		if d.through {
+			wish.Ruleset = d.withPods(wish.Ruleset)
+		}
 		result, err := b.kernel.Apply(context.Background(), wish)
 		if err != nil {
-			b.t.Fatalf("seed %d: %v", seed, err)
+			b.t.Fatalf("%s: %v", seed, err)
 		}
 		b.ways[result.Way]++
-		b.shoot(fmt.Sprintf("seed %d, change %d", seed, step), d, wish, shots/(step+1))
+		b.shoot(fmt.Sprintf("%s, change %d", seed, step), d, wish, shots/(step+1))
 		w = d.Change(w)
 	}
 }
@@ -64,9 +77,10 @@ func (b *bed) world(seed uint64) {
 // shoot sends some packets and compares.
 func (b *bed) shoot(where string, d *draw, wish apply.Wish, n int) {
 	e := newExpectation(b.tallies())
+	host := &model.Ruleset{Host: wish.Ruleset.Host, Sets: wish.Ruleset.Sets}
 	for range n {
 		p := d.packet()
-		e.expect(p, plan.Decide(wish.Ruleset, wish.Facts, wish.Local, p))
+		e.expect(p, plan.Decide(wish.Ruleset, wish.Facts, wish.Local, p), plan.Decide(host, wish.Facts, wish.Local, p))
 		if err := b.send(p); err != nil {
 			b.t.Fatalf("%s: sending %s: %v", where, words(p), err)
 		}
@@ -88,8 +102,8 @@ func (b *bed) compare(where string, w apply.Wish, e *expectation) {
 	b.mu.Unlock()
 }
 
-// tallies are the counters of rules. What the kernel says by itself about its
-// neighbours is not counted.
+// tallies are the counters of the host's rules. What the kernel says by itself
+// about its neighbours is not counted.
 func (b *bed) tallies() map[string]int {
 	counters, err := b.kernel.Counters()
 	if err != nil {
@@ -105,7 +119,7 @@ func (b *bed) tallies() map[string]int {
 }
 
 func counted(rule string) bool {
-	return rule != "" && rule != "implied/neighbours" && rule != "implied/established"
+	return rule != "" && rule != "implied/neighbours" && rule != "implied/established" && !strings.HasPrefix(rule, "policy/")
 }
 
 // expectation is what is to become of packets.
@@ -119,9 +133,11 @@ func newExpectation(tallies map[string]int) *expectation {
 	return &expectation{packets: map[key]model.Packet{}, by: map[key]model.Decision{}, tallies: tallies}
 }
 
-func (e *expectation) expect(p model.Packet, d model.Decision) {
+// expect takes what becomes of a packet, and what the host's rules do with it,
+// which policies come after.
+func (e *expectation) expect(p model.Packet, d, host model.Decision) {
 	e.packets[keyOf(p)], e.by[keyOf(p)] = p, d
-	for _, rule := range append(d.Logged, d.Rule) {
+	for _, rule := range append(host.Logged, host.Rule) {
 		if counted(rule) {
 			e.tallies[rule]++
 		}

@@ -70,7 +70,8 @@ func keyOf(p model.Packet) key {
 	return k
 }
 
-func newBed(t *testing.T, v apply.Variant) *bed {
+// newBed has witnesses behind kedge's jumps in these chains.
+func newBed(t *testing.T, v apply.Variant, chains ...string) *bed {
 	t.Helper()
 	ns, err := netns.Get()
 	if err != nil {
@@ -93,12 +94,15 @@ func newBed(t *testing.T, v apply.Variant) *bed {
 	b.openRaw()
 	b.programs(v)
 	b.establish()
-	b.watch()
+	b.watch(chains)
 	return b
 }
 
 // address gives the node addresses, and a way to everywhere.
 func (b *bed) address() {
+	for _, link := range append(links, "all") {
+		b.node.Run("sysctl -qw net.ipv4.conf." + link + ".rp_filter=0 net.ipv4.conf." + link + ".send_redirects=0")
+	}
 	b.node.Run(`
 		sysctl -qw net.ipv6.conf.all.forwarding=1 net.ipv4.ip_forward=1
 		ip addr add 198.51.100.1/24 dev eth0; ip addr add 2001:db8:f::1/64 dev eth0 nodad
@@ -178,10 +182,10 @@ func (b *bed) programs(v apply.Variant) {
 }
 
 // watch puts rules behind those of kedge.
-func (b *bed) watch() {
+func (b *bed) watch(chains []string) {
 	for _, tool := range b.tools {
-		for _, chain := range []string{" -A PREROUTING", " -A OUTPUT"} {
-			b.node.Run(tool + chain + " -j NFLOG --nflog-group 108; " + tool + chain + " -j DROP")
+		for _, chain := range chains {
+			b.node.Run(tool + " -A " + chain + " -j NFLOG --nflog-group 108; " + tool + " -A " + chain + " -j DROP")
 		}
 	}
 	reader, err := nflog.Open(witness)

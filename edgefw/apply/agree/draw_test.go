@@ -15,6 +15,8 @@ type draw struct {
 	chance.Chance
 	port uint16
 	used map[key]bool
+	// through: packets that come go on to where network policies are asked.
+	through bool
 }
 
 // parse makes addresses.
@@ -55,7 +57,7 @@ func (d *draw) facts(server bool) model.Facts {
 }
 
 func local() plan.Local {
-	return plan.Local{Names: chance.Names(), Addresses: parse(own...), Pods: map[string][]netip.Addr{"uid": {pod}}}
+	return plan.Local{Names: chance.Names(), Addresses: parse(own...), Pods: pods}
 }
 
 // packet is one that was not there before.
@@ -70,7 +72,7 @@ func (d *draw) packet() model.Packet {
 }
 
 func (d *draw) any() model.Packet {
-	if d.One(20) {
+	if d.One(20) && !d.through {
 		return d.established()
 	}
 	p := model.Packet{Protocol: chance.Pick(d.Chance, model.TCP, model.TCP, model.UDP, model.UDP, model.ICMP, model.SCTP)}
@@ -121,6 +123,9 @@ func (d *draw) established() model.Packet {
 }
 
 func (d *draw) incoming() (direction model.Direction, link string, from, to netip.Addr) {
+	if d.through {
+		return d.passing()
+	}
 	to = chance.Pick(d.Chance, toHost...)
 	switch d.IntN(6) {
 	case 0:
