@@ -127,6 +127,9 @@ bench-firewall: deps ## measure the firewall beside iptables-restore, go-iptable
 bench-scale: ## measure a server's end of the link with 1000 simulated agents
 	scripts/bench-scale
 
+bench-firewall-latency: deps build ## measure from kubectl apply of an EdgeFirewall to packets (root)
+	scripts/bench-firewall-latency
+
 docs: generate ## write docs/reference from the commands
 	go test ./cmd/kedge -run Reference -update
 
