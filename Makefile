@@ -40,7 +40,7 @@ LDFLAGS := -s -w \
 
 # --- building ---------------------------------------------------------------
 .DEFAULT_GOAL := build
-.PHONY: help deps generate codegen bundle link build next lint unit namespace process cluster test lab demo bench bench-link bench-bandwidth bench-firewall bench-scale docs clean
+.PHONY: help deps generate codegen bundle link build next lint unit namespace process cluster test lab demo bench bench-link bench-bandwidth bench-firewall bench-firewall-latency bench-scale docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -54,7 +54,7 @@ func (b *bench) crowded(part, dir string, more ...string) {
 	// What nodes keep is in memory: 500 of them do not share a disk elsewhere.
 	state, err := os.MkdirTemp("/dev/shm", "kedge-bench-")
 	cluster.Must(b.t, err)
-	defer os.RemoveAll(state)
+	defer func() { _ = os.RemoveAll(state) }()
 	ctx, cancel := context.WithCancel(b.t.Context())
 	seen, ended := newSightings(), make(chan struct{})
 	defer func() {
