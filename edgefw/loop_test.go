@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -158,7 +159,14 @@ func TestAServerThatIsAwayIsNoReasonToRefuseRules(t *testing.T) {
 		after(2 * proofGap)
 		w.reaches(func(apply.Wish) error { return errCut })
 		s.send(2, rules("two", nil))
+		after(ProofLimit + 2*proofGap)
+		if a := s.last(); a.State != protocol.StateApplied {
+			t.Errorf("before the verdict it is acknowledged as %+v", a)
+		}
 		after(5 * time.Minute)
+		if a := s.last(); a.State != protocol.StateRolledBack || !strings.HasPrefix(a.Reason, "undecided") {
+			t.Errorf("undecided is acknowledged as %+v", a)
+		}
 		if w.kernel.hostOf() != "one" || !w.loop.Snapshot().Undecided {
 			t.Errorf("the kernel has %q, undecided %v", w.kernel.hostOf(), w.loop.Snapshot().Undecided)
 		}

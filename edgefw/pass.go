@@ -112,10 +112,16 @@ func (l *Loop) account(in *incoming, chosen candidate, objection string, wish ap
 		state, reason = protocol.StateFailed, in.err.Error()
 	case objection != "":
 		state, reason = protocol.StateRolledBack, objection
+		if l.judge.phase == undecided {
+			reason = "undecided, the server is out of reach with the former rules as well, and these are tried again when it is back: " + objection
+		}
 	case l.judge.phase == settled:
 		state = protocol.StateProven
 	}
-	l.report(state, reason, result)
+	silent := l.judge.phase == verifying // the verdict is a moment away
+	if !silent {
+		l.report(state, reason, result)
+	}
 	l.update(func(s *seen) {
 		s.state, s.reason = state, reason
 		s.undecided = l.judge.phase == undecided
@@ -128,7 +134,7 @@ func (l *Loop) account(in *incoming, chosen candidate, objection string, wish ap
 		s.unenforced = result.Unenforced
 		s.noteWanted(in)
 	})
-	if in != nil {
+	if in != nil && !silent {
 		ack := protocol.Ack{Revision: in.revision, State: state, Reason: reason, Took: result.Took}
 		if reason != "" {
 			ack.Enforced = chosen.revision
