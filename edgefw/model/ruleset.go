@@ -14,9 +14,11 @@ type Ruleset struct {
 	Sets map[SetID]Set `json:"sets"`
 }
 
-// SetID names a set independently of its content, for example "cidr/1f09...",
-// "set/offices", "nodes/77ab...", "cluster", "servers", "dns/time.example.org",
-// "pods/..." and "peers/...". Two rules with the same peers have the same.
+// SetID names a set independently of its content, for example "cidr/10.0.0.0/8",
+// "cidr/1f09..." (of several), "set/offices", "nodes/pool=shop", "cluster",
+// "servers", "near/cluster" (private addresses of one's own site),
+// "dns/time.example.org", "pods/..." and "peers/...". Two rules with the same
+// peers have the same.
 type SetID string
 
 // Set is a set of addresses. Exactly one of its fields is used.

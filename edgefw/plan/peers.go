@@ -90,7 +90,12 @@ func (p *peers) addPrefixes(prefixes []netip.Prefix) {
 	}
 }
 
+// cidrSet is the prefix itself where there is one, so that people see it, and
+// else a hash of all.
 func cidrSet(prefixes []netip.Prefix) model.SetID {
+	if len(prefixes) == 1 {
+		return model.SetID("cidr/" + prefixes[0].String())
+	}
 	var text []byte
 	for _, prefix := range prefixes {
 		text = append(prefix.AppendTo(text), ' ')
@@ -127,8 +132,18 @@ func nodesSet(selector labels.Selector) (model.SetID, bool) {
 	if _, selectable := selector.Requirements(); !selectable {
 		return "", false
 	}
-	return model.SetID("nodes/" + short([]byte(selector.String()))), true
+	switch text := selector.String(); {
+	case text == "":
+		return "nodes/*", true
+	case len(text) <= longestSelector && !strings.ContainsAny(text, " ()"):
+		return model.SetID("nodes/" + text), true
+	default:
+		return model.SetID("nodes/~" + short([]byte(text))), true
+	}
 }
+
+// longestSelector is what people can read in one line with others.
+const longestSelector = 64
 
 // short is enough of a hash to tell a cluster's sets apart.
 func short(text []byte) string {

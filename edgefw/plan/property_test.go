@@ -13,7 +13,7 @@ import (
 	"github.com/kedge-io/kedge/edgefw/plan/chance"
 )
 
-const seeds = 200
+const seeds = 120
 
 func worldInput(c chance.Chance) Input {
 	w := c.World()
@@ -79,7 +79,7 @@ func TestDecisionsAreWhatPeopleWrote(t *testing.T) {
 		}
 	}
 	for _, action := range []model.Action{model.Pass, model.Allow, model.Deny, model.Reject} {
-		if met[action] < 200 {
+		if met[action] < 100 {
 			t.Errorf("only %d packets met %q", met[action], action)
 		}
 	}
