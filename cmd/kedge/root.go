@@ -20,6 +20,7 @@ func commands() []*cobra.Command {
 		newStatusCommand(),
 		newLinkCommand(),
 		newBandwidthCommand(),
+		newFirewallCommand(),
 		newConfigCommand(),
 		newKubectlCommand(),
 		newCrictlCommand(),

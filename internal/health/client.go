@@ -40,11 +40,20 @@ func Fetch(ctx context.Context, socketPath string) (Report, error) {
 // answer, of at most 4 MiB, to read. What the daemon says against the request
 // is the error; otherwise the errors are those of [Fetch].
 func Ask(ctx context.Context, socketPath, method, path string, read func(io.Reader) error) error {
+	return send(ctx, socketPath, method, path, nil, maxReport, read)
+}
+
+// Post is Ask with a body. The answer is bounded by limit, in bytes.
+func Post(ctx context.Context, socketPath, path string, body io.Reader, limit int64, read func(io.Reader) error) error {
+	return send(ctx, socketPath, http.MethodPost, path, body, limit, read)
+}
+
+func send(ctx context.Context, socketPath, method, path string, body io.Reader, limit int64, read func(io.Reader) error) error {
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", socketPath)
 	}}
 	defer transport.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(ctx, method, "http://kedge"+path, nil)
+	req, err := http.NewRequestWithContext(ctx, method, "http://kedge"+path, body)
 	if err != nil {
 		return fmt.Errorf("ask status socket %s: %w", socketPath, err)
 	}
@@ -56,12 +65,12 @@ func Ask(ctx context.Context, socketPath, method, path string, read func(io.Read
 		return fmt.Errorf("ask status socket %s: %w", socketPath, err)
 	}
 	defer resp.Body.Close()
-	body := io.LimitReader(resp.Body, maxReport)
+	answer := io.LimitReader(resp.Body, limit)
 	if resp.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(body, maxRefusal))
+		text, _ := io.ReadAll(io.LimitReader(answer, maxRefusal))
 		return &RefusedError{Status: resp.Status, Code: resp.StatusCode, Text: strings.TrimSpace(string(text))}
 	}
-	if err := read(body); err != nil {
+	if err := read(answer); err != nil {
 		return fmt.Errorf("read %s from %s: %w", path, socketPath, err)
 	}
 	return nil
