@@ -127,6 +127,23 @@ func benchChange(b *testing.B, in Input, change func(Input, int) Input) {
 	}
 }
 
+// BenchmarkMinimal is about the largest address set: as it should come, and with
+// two halves of everything.
+func BenchmarkMinimal(b *testing.B) {
+	for name, step := range map[string]int{"list=minimal": 2, "list=halves": 1} {
+		var list []netip.Prefix
+		for i := range 100000 {
+			n := uint32(i * step)
+			list = append(list, netip.PrefixFrom(netip.AddrFrom4([4]byte{11, byte(n >> 16), byte(n >> 8), byte(n)}), 32))
+		}
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				minimal(list)
+			}
+		})
+	}
+}
+
 func BenchmarkDecide(b *testing.B) {
 	in := large(4, 100, 10000)
 	rs := Compile(in).Rulesets["n-003"]
