@@ -193,7 +193,7 @@ func (f *family) hooked(t *render.Table) bool {
 		return false
 	}
 	if !t.Rejects {
-		return len(f.present.filter.jumps) == 0
+		return f.silent()
 	}
 	return f.answers()
 }

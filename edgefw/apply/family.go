@@ -24,6 +24,9 @@ type family struct {
 	// missing says why this family cannot be enforced; empty if it can.
 	missing string
 
+	// lacks has tables that this kernel does not.
+	lacks map[string]bool
+
 	present present
 }
 
@@ -33,8 +36,10 @@ type present struct {
 	// table is what the generation was made of; nil if it was made by another
 	// process and differs from what is wished.
 	table *render.Table
-	// lines are ours of table mangle, by chain, and filter those of table filter.
-	lines, filter listing
+	// lines are ours of table mangle, ends those of tables in which marked packets
+	// end.
+	lines listing
+	ends  map[string]listing
 	// content is what a set in use holds, slots where it is, names what sets
 	// there are.
 	content map[model.SetID][]netip.Prefix
@@ -43,7 +48,7 @@ type present struct {
 }
 
 func newFamily(f render.Family, p program, sets *ipset.Handle) *family {
-	fam := &family{family: f, program: p, sets: sets}
+	fam := &family{family: f, program: p, sets: sets, lacks: map[string]bool{}}
 	if p.main == "" {
 		fam.missing = fmt.Sprintf("IPv%d is not enforced: there is no ip6tables: %s", f, remedy)
 	}
@@ -64,7 +69,7 @@ func (f *family) look(ctx context.Context) error {
 	if p.lines, err = f.list(ctx, "mangle"); err != nil {
 		return err
 	}
-	if p.filter, err = f.list(ctx, "filter"); err != nil {
+	if p.ends, err = f.listEnds(ctx); err != nil {
 		return err
 	}
 	if p.names, err = f.setNames(); err != nil {

@@ -7,51 +7,7 @@ import (
 	"strings"
 
 	"github.com/kedge-io/kedge/edgefw/apply/render"
-	"github.com/kedge-io/kedge/edgefw/model"
 )
-
-// rejectJumps are the chains of table filter in which the kernel answers.
-var rejectJumps = []string{"INPUT", "FORWARD", "OUTPUT"}
-
-// rejectMask leaves out bits that others put on the packet behind our backs:
-// kube-proxy 0x4000 and the CNI plugin portmap 0x2000 between our mark and its
-// answer. Bit 0 is what tells it from model.LinkMark.
-const rejectMask = 0xffff0001
-
-var rejectMatch = fmt.Sprintf("-m mark --mark %#x/%#x", model.RejectMark, uint32(rejectMask))
-
-// rejectLines answer what is marked: TCP with a reset, the rest with "port
-// unreachable".
-func rejectLines() []string {
-	return []string{
-		"-A " + render.RejectChain + " -p tcp " + rejectMatch + " -j REJECT --reject-with tcp-reset",
-		"-A " + render.RejectChain + " -j REJECT",
-	}
-}
-
-// ensureRejects makes the part in table filter, before anything is marked.
-func (f *family) ensureRejects(ctx context.Context) error {
-	if f.answers() {
-		return nil
-	}
-	if len(f.present.filter.chains[render.RejectChain]) != len(rejectLines()) {
-		text := "*filter\n:" + render.RejectChain + " - [0:0]\n" + strings.Join(rejectLines(), "\n") + "\nCOMMIT\n"
-		if err := f.program.load(ctx, text); err != nil {
-			return err
-		}
-	}
-	for _, builtin := range rejectJumps {
-		if err := f.ensureJump("filter", builtin, rejectMatch, render.RejectChain, f.present.filter); err != nil {
-			return err
-		}
-	}
-	return f.refresh(ctx, "filter", &f.present.filter)
-}
-
-// answers tells whether the part in table filter is there.
-func (f *family) answers() bool {
-	return len(f.present.filter.jumps) == len(rejectJumps) && len(f.present.filter.chains[render.RejectChain]) == len(rejectLines())
-}
 
 // ensureHooks makes the chains that the hooks jump to, still empty where they are
 // new, and the jumps.
@@ -112,11 +68,6 @@ func (f *family) dropHooks(t *render.Table) error {
 		}
 	}
 	return nil
-}
-
-// dropRejects takes the part in table filter away, after the last mark.
-func (f *family) dropRejects() error {
-	return f.dropJumps("filter", render.RejectChain, f.present.filter)
 }
 
 func (f *family) dropJumps(table, chain string, have listing) error {

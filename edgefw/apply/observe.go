@@ -48,9 +48,11 @@ func (f *family) differences(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	filter, err := f.list(ctx, "filter")
-	if err != nil {
-		return nil, err
+	ends := f.present.ends
+	if f.present.table.Rejects {
+		if ends, err = f.listEnds(ctx); err != nil {
+			return nil, err
+		}
 	}
 	names, err := f.setNames()
 	if err != nil {
@@ -58,13 +60,13 @@ func (f *family) differences(ctx context.Context) ([]string, error) {
 	}
 	table := f.present.table
 	seen := *f
-	seen.present.lines, seen.present.filter = lines, filter
+	seen.present.lines, seen.present.ends = lines, ends
 	var all []string
 	say := func(format string, args ...any) {
 		all = append(all, fmt.Sprintf("IPv%d: ", f.family)+fmt.Sprintf(format, args...))
 	}
 	if !seen.hooked(table) {
-		say("jumps to chains of kedge are missing: %s", strings.Join(append(lines.jumps, filter.jumps...), "; "))
+		say("jumps to chains of kedge are not as they were made; in table mangle there is: %s", strings.Join(lines.jumps, "; "))
 	}
 	if !lines.same(f.printed()) {
 		say("chains of kedge were changed")

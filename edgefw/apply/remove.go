@@ -35,7 +35,7 @@ func clearVariant(ctx context.Context, v Variant) error {
 	var failed []error
 	for f, name := range map[render.Family]string{render.V4: "iptables", render.V6: "ip6tables"} {
 		if p, err := look(f, name, v); err == nil {
-			failed = append(failed, p.clear(ctx, "mangle"), p.clear(ctx, "filter"))
+			failed = append(failed, p.clear(ctx, "mangle"), p.clear(ctx, "filter"), p.clear(ctx, "security"))
 		}
 	}
 	return errors.Join(failed...)

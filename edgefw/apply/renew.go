@@ -74,11 +74,10 @@ func (t *task) settle(ctx context.Context, table *render.Table, g render.Generat
 			return err
 		}
 	}
-	if !table.Rejects && len(f.present.filter.jumps)+len(f.present.filter.chains) > 0 {
+	if !table.Rejects && !f.silent() {
 		if err := f.dropRejects(); err != nil {
 			return err
 		}
-		f.present.filter = listing{}
 	}
 	f.present.generation, f.present.table = g, table
 	if err := f.refresh(ctx, "mangle", &f.present.lines); err != nil {
