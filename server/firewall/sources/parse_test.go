@@ -57,3 +57,15 @@ func FuzzParseList(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkParseList(b *testing.B) {
+	var text strings.Builder
+	for i := range 100_000 {
+		fmt.Fprintf(&text, "10.%d.%d.%d/32 # comment\n", i>>16, i>>8&255, i*7&255)
+	}
+	for b.Loop() {
+		if _, err := sources.ParseList(strings.NewReader(text.String())); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

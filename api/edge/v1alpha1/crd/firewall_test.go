@@ -2,6 +2,7 @@ package crd_test
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 )
@@ -170,5 +171,27 @@ func TestLargestAddressSetIsTaken(t *testing.T) {
 	}
 	if got := newChecker(t, "AddressSet").check(t, "{addresses: ["+strings.Join(all, ", ")+"]}"); got != "" {
 		t.Error(got[:min(2000, len(got))])
+	}
+}
+
+func TestExampleOfFirewallsIsValid(t *testing.T) {
+	raw, err := os.ReadFile("../../../../docs/examples/firewall.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]int{}
+	for doc := range strings.SplitSeq(string(raw), "---\n") {
+		head, spec, _ := strings.Cut(doc, "\nspec:\n")
+		for _, kind := range []string{"EdgeFirewall", "AddressSet"} {
+			if strings.Contains(head, "kind: "+kind) {
+				found[kind]++
+				if problem := newChecker(t, kind).check(t, "\n"+spec); problem != "" {
+					t.Errorf("%s\n%s", doc, problem)
+				}
+			}
+		}
+	}
+	if found["EdgeFirewall"] != 2 || found["AddressSet"] != 1 {
+		t.Error(found)
 	}
 }
