@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -93,7 +94,9 @@ func ofHost(h Host, root string) model.Facts {
 
 // run reads again and again until ctx ends.
 func (f *facts) run(ctx context.Context) {
-	go f.runClock(ctx)
+	var clock sync.WaitGroup
+	defer clock.Wait()
+	clock.Go(func() { f.runClock(ctx) })
 	ticker := time.NewTicker(factsEvery)
 	defer ticker.Stop()
 	for {
