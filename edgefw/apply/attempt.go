@@ -90,6 +90,7 @@ func (a *attempt) choose() {
 	for _, f := range a.k.families {
 		switch {
 		case f.idle():
+		case f.missing != "" && f.render(a.wish, f.slot).Empty():
 		case f.missing != "":
 			a.result.Unenforced = append(a.result.Unenforced, f.missing)
 		default:
