@@ -59,6 +59,8 @@ func TestJoiningAClosedCluster(t *testing.T) {
 	reaches(t, c, edge2, true)
 	known(t, wan, true, c.Server, edge1, edge2)
 	annotated(t, c, wan)
+	t.Run("a node cannot say where it comes from", func(t *testing.T) { noClaim(t, c) })
+	t.Run("events and figures", func(t *testing.T) { figures(t, c) })
 
 	began = time.Now()
 	cluster.Must(t, c.Lab.Site("site2").Readdress(roamed))
@@ -161,6 +163,37 @@ func kubectl(t *testing.T, c *cluster.Cluster, n *cluster.Node, args ...string) 
 	cluster.Must(t, err)
 	cluster.Must(t, n.Host.WriteFile(file, bytes.ReplaceAll(config, []byte("127.0.0.1"), []byte(c.Server.Host.IP())), 0o600))
 	return n.Kedge(t.Context(), append([]string{"kubectl", "--kubeconfig", file}, args...)...)
+}
+
+// noClaim tries to write what only servers write, with the rights of a node.
+func noClaim(t *testing.T, c *cluster.Cluster) {
+	t.Helper()
+	for _, args := range [][]string{
+		{"annotate", "node", "edge2", "--overwrite", "kedge.io/public-address=192.0.2.66", "--as", "system:node:edge2", "--as-group", "system:nodes"},
+		{"annotate", "node", "edge2", "kedge.io/public-address-", "--as", "system:node:edge2", "--as-group", "system:nodes"},
+		{"patch", "node", "edge2", "--subresource", "status", "-p", `{"metadata":{"annotations":{"kedge.io/public-address":"192.0.2.66"}}}`, "--as", "system:kedge:agent:edge2", "--as-group", "system:kedge:agents"},
+		{"patch", "node", "edge2", "--subresource", "status", "-p", `{"metadata":{"labels":{"node-role.kubernetes.io/control-plane":"true"}}}`, "--as", "system:kedge:agent:edge2", "--as-group", "system:kedge:agents"},
+	} {
+		out, err := c.TryKubectl(t.Context(), args...)
+		if err == nil || !strings.Contains(err.Error(), "kedge-node-addresses") {
+			t.Errorf("%v: %q, %v", args, out, err)
+		}
+	}
+}
+
+// figures looks at what is told of it all.
+func figures(t *testing.T, c *cluster.Cluster) {
+	t.Helper()
+	text := c.Kubectl(t, "get", "--raw", "/metrics")
+	for _, line := range []string{`kedge_firewall_nodes{state="Applied"} 3`, "kedge_firewall_join_seconds_count 2", "kedge_firewall_api_refused_total"} {
+		if !strings.Contains(text, line) {
+			t.Errorf("the server's metrics lack %s", line)
+		}
+	}
+	fleet, err := c.Firewalls(t.Context())
+	if err != nil || len(fleet.Nodes) != 3 {
+		t.Errorf("the server tells of %+v, %v", fleet, err)
+	}
 }
 
 // known waits until the rulesets of all these nodes name an address, or until
