@@ -178,6 +178,8 @@ func TestExplainFollowsAPacket(t *testing.T) {
 		{"edge-1", "server:22", model.Allow, "edge-1 egress 192.168.1.10>192.0.2.1 | server ingress 203.0.113.1>192.0.2.1 closed/ingress/fleet"},
 		{"edge-2", "edge-3:22", model.Allow, "edge-2 egress 192.168.1.20>192.168.1.30 | edge-3 ingress 192.168.1.20>192.168.1.30 closed/ingress/fleet"},
 		{"edge-1", "edge-3:22", model.Allow, "edge-1 egress 192.168.1.10>203.0.113.2 | edge-3 ingress 203.0.113.1>192.168.1.30 closed/ingress/fleet"},
+		{"198.51.100.66", "203.0.113.1:22", model.Deny, "edge-1 ingress 198.51.100.66>192.168.1.10 default/closed"},
+		{"edge-2", "203.0.113.1:22", model.Allow, "edge-2 egress 192.168.1.20>203.0.113.1 | edge-1 ingress 203.0.113.2>192.168.1.10 closed/ingress/fleet"},
 		{"shop/web", "198.51.100.66:443", model.Pass, "edge-1 egress 10.42.1.7>198.51.100.66"},
 		{"10.42.1.7", "server:443", model.Allow, "edge-1 egress 10.42.1.7>192.0.2.1 | server ingress 203.0.113.1>192.0.2.1 closed/ingress/fleet"},
 		{"edge-2", "shop/web:80", model.Pass, "edge-2 egress 192.168.1.20>10.42.1.7 | edge-1 ingress 10.42.2.1>10.42.1.7"},

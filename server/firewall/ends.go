@@ -143,6 +143,20 @@ func ownAddress(n model.Node) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
+// ownSide is the address that an end itself knows: a node behind NAT does not have
+// the one that others know of it.
+func ownSide(e end) netip.AddrPort {
+	if e.at == nil || e.pod != nil || slices.Contains(e.at.Reported, e.Address.Addr()) {
+		return e.Address
+	}
+	for _, a := range e.at.Reported {
+		if a.Is4() == e.Address.Addr().Is4() {
+			return netip.AddrPortFrom(a, e.Address.Port())
+		}
+	}
+	return e.Address
+}
+
 // seenAs is the address that an end has for a node: inside a site nodes meet by
 // their own addresses, elsewhere by where they come from. What a node sends to
 // pods comes from the first address of its pod range.

@@ -95,10 +95,10 @@ func stepsOf(a, b end, protocol model.Protocol) []step {
 		steps = append(steps, s)
 	}
 	if a.at != nil {
-		add(a, packet(model.Egress, a.Address, seenAs(b, a)))
+		add(a, packet(model.Egress, ownSide(a), seenAs(b, a)))
 	}
 	if b.at != nil && (b.Node != a.Node || b.pod != nil && a.pod == nil || b.pod == nil && a.pod != nil) {
-		add(b, packet(model.Ingress, senderFor(a, b), b.Address))
+		add(b, packet(model.Ingress, senderFor(a, b), ownSide(b)))
 	}
 	return steps
 }
