@@ -168,14 +168,18 @@ func kubectl(t *testing.T, c *cluster.Cluster, n *cluster.Node, args ...string) 
 // noClaim tries to write what only servers write, with the rights of a node.
 func noClaim(t *testing.T, c *cluster.Cluster) {
 	t.Helper()
-	for _, args := range [][]string{
+	for i, args := range [][]string{
 		{"annotate", "node", "edge2", "--overwrite", "kedge.io/public-address=192.0.2.66", "--as", "system:node:edge2", "--as-group", "system:nodes"},
 		{"annotate", "node", "edge2", "kedge.io/public-address-", "--as", "system:node:edge2", "--as-group", "system:nodes"},
 		{"patch", "node", "edge2", "--subresource", "status", "-p", `{"metadata":{"annotations":{"kedge.io/public-address":"192.0.2.66"}}}`, "--as", "system:kedge:agent:edge2", "--as-group", "system:kedge:agents"},
 		{"patch", "node", "edge2", "--subresource", "status", "-p", `{"metadata":{"labels":{"node-role.kubernetes.io/control-plane":"true"}}}`, "--as", "system:kedge:agent:edge2", "--as-group", "system:kedge:agents"},
 	} {
 		out, err := c.TryKubectl(t.Context(), args...)
-		if err == nil || !strings.Contains(err.Error(), "kedge-node-addresses") {
+		policy := "kedge-node-claims"
+		if i == 3 {
+			policy = "kedge-agent-labels"
+		}
+		if err == nil || !strings.Contains(err.Error(), policy) {
 			t.Errorf("%v: %q, %v", args, out, err)
 		}
 	}
