@@ -261,21 +261,28 @@ func cutAndBack(t *testing.T, name string, began time.Time, probe func(context.C
 // an event.
 func reported(t *testing.T, c *cluster.Cluster, n *cluster.Node, name string) {
 	t.Helper()
-	testx.Eventually(t, cluster.Patience, "the API knows of "+name, func(ctx context.Context) error {
-		status, err := c.TryKubectl(ctx, "get", "edgefirewall", name, "-o", "jsonpath={.status.nodes.rolledBack} {.status.problems}")
-		if err != nil || !strings.HasPrefix(status, "1 ") || !strings.Contains(status, "could not reach its server") {
-			return fmt.Errorf("status: %q, %v", status, err)
-		}
-		condition, err := c.TryKubectl(ctx, "get", "node", n.Name(), "-o", `jsonpath={.status.conditions[?(@.type=="KedgeFirewall")].reason}`)
-		if err != nil || condition != "RolledBack" {
-			return fmt.Errorf("condition: %q, %v", condition, err)
-		}
-		events, err := c.TryKubectl(ctx, "get", "events", "-A", "--field-selector", "involvedObject.name="+n.Name()+",reason=FirewallRolledBack", "-o", "name")
-		if err != nil || events == "" {
-			return fmt.Errorf("events: %q, %v", events, err)
-		}
-		return nil
-	})
+	for what, q := range map[string]struct {
+		args []string
+		is   func(string) bool
+	}{
+		"status": {[]string{"edgefirewall", name, "-o", "jsonpath={.status.nodes.rolledBack} {.status.problems}"}, func(s string) bool {
+			return strings.HasPrefix(s, "1 ") && strings.Contains(s, "could not reach its server")
+		}},
+		"condition": {[]string{"node", n.Name(), "-o", `jsonpath={.status.conditions[?(@.type=="KedgeFirewall")].reason}`}, func(s string) bool {
+			return s == "RolledBack"
+		}},
+		"events": {[]string{"events", "-A", "--field-selector", "involvedObject.name=" + n.Name() + ",reason=FirewallRolledBack", "-o", "name"}, func(s string) bool {
+			return s != ""
+		}},
+	} {
+		testx.Eventually(t, cluster.Patience, "the API knows of "+name+": "+what, func(ctx context.Context) error {
+			out, err := c.TryKubectl(ctx, append([]string{"get"}, q.args...)...)
+			if err == nil && !q.is(out) {
+				err = fmt.Errorf("it is %q", out)
+			}
+			return err
+		})
+	}
 }
 
 // setGoesBack empties a set of what the node's way needs: the former set returns,

@@ -4,11 +4,10 @@ import (
 	"context"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/miekg/dns"
 
 	"github.com/kedge-io/kedge/tests/lab"
 	"github.com/kedge-io/kedge/tests/lab/cluster"
@@ -97,10 +96,12 @@ func (l *local) ask(h *lab.Host, upstream string, question []byte) ([]byte, erro
 
 // query asks the name server from a program other than kedge.
 func query(ctx context.Context, h *lab.Host) error {
-	question, err := new(dns.Msg).SetQuestion("server."+lab.Zone+".", dns.TypeA).Pack()
-	if err == nil {
-		_, err = exchange(ctx, h, nameServer, question)
+	// RFC 1035, section 4: an ID, recursion desired, one question, for an address.
+	question := []byte{0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0}
+	for label := range strings.SplitSeq("server."+lab.Zone, ".") {
+		question = append(append(question, byte(len(label))), label...)
 	}
+	_, err := exchange(ctx, h, nameServer, append(question, 0, 0, 1, 0, 1))
 	return err
 }
 
