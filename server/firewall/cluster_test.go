@@ -21,6 +21,7 @@ import (
 	apiwatch "k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 	cachetesting "k8s.io/client-go/tools/cache/testing"
+	"k8s.io/client-go/tools/record"
 
 	"github.com/kedge-io/kedge/api/edge/v1alpha1"
 	"github.com/kedge-io/kedge/edgefw/model"
@@ -47,6 +48,7 @@ type cluster struct {
 	nodes, firewalls, policies, pods, namespaces *cachetesting.FakeControllerSource
 
 	mu      sync.Mutex
+	sink    record.EventSink
 	links   map[string][]netip.Addr
 	fleet   map[string]*fakeNode
 	patches []string // names of nodes
@@ -123,7 +125,7 @@ func start(t *testing.T, before ...func(*cluster)) *cluster {
 	go func() {
 		done <- c.run(ctx, api{
 			nodes: source(c.nodes), firewalls: source(c.firewalls), policies: source(c.policies), pods: source(c.pods), namespaces: source(c.namespaces),
-			annotate: c.annotate, write: c.write,
+			annotate: c.annotate, write: c.write, events: c.sink,
 		})
 	}()
 	t.Cleanup(func() {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/kedge-io/kedge/api/edge/v1alpha1"
@@ -129,4 +131,45 @@ func TestRevisionsGoOnAboveThoseOfFormerStatuses(t *testing.T) {
 		c.firewalls.Add(f)
 	})
 	c.waitStatus(t, "closed", func(s v1alpha1.EdgeFirewallStatus) bool { return s.Nodes.Applied == 1 && s.Revision > 4711 })
+}
+
+// sink keeps events.
+type sink struct{ events chan *corev1.Event }
+
+func (s sink) Create(e *corev1.Event) (*corev1.Event, error) {
+	s.events <- e
+	return e, nil
+}
+func (s sink) Update(e *corev1.Event) (*corev1.Event, error)          { return e, nil }
+func (s sink) Patch(e *corev1.Event, _ []byte) (*corev1.Event, error) { return e, nil }
+
+func TestEventsSayWhichNodesGoBackAndRecover(t *testing.T) {
+	events := make(chan *corev1.Event, 100)
+	bad := &fakeNode{answer: protocol.StateRolledBack}
+	c := start(t, func(c *cluster) { c.sink, c.fleet["edge-1"] = sink{events}, bad })
+	c.nodes.Add(aNode("edge-1", nil))
+	c.firewalls.Add(aFirewall(1))
+	c.link("edge-1", "203.0.113.1")
+	expect := func(reason, kind, message string) {
+		t.Helper()
+		missing := map[string]bool{"Node edge-1": true, "EdgeFirewall closed": true}
+		for len(missing) > 0 {
+			select {
+			case e := <-events:
+				if e.Reason == reason && e.Type == kind && strings.Contains(e.Message, message) {
+					delete(missing, e.InvolvedObject.Kind+" "+e.InvolvedObject.Name)
+				}
+			case <-time.After(time.Minute):
+				t.Fatalf("no event %s of %v", reason, missing)
+			}
+		}
+	}
+	expect(EventRolledBack, corev1.EventTypeWarning, "no server was reached within 15s")
+	bad.mu.Lock()
+	bad.answer = ""
+	bad.mu.Unlock()
+	f := aFirewall(2)
+	f.Spec.Ingress.Rules[0].Name = "nodes"
+	c.firewalls.Modify(f)
+	expect(EventRecovered, corev1.EventTypeNormal, "newest rules")
 }

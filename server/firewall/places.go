@@ -8,6 +8,8 @@ import (
 )
 
 const (
+	// closing is how long the links of a machine that was replaced may take to end.
+	closing = 30 * time.Second
 	// roamGrace is how long an address counts after a node has left it for
 	// another one: packets of both are under way, and a node with two ways out
 	// changes to and fro.
@@ -39,6 +41,9 @@ type place struct {
 	// joins is where it joins from; it counts until the time.
 	joins netip.Addr
 	until time.Time
+	// vacant is until when links are those of a machine that has just lost the
+	// name: it may take a moment until they are closed.
+	vacant time.Time
 }
 
 // sighting is one address and when it was last seen; with present it is seen now.
@@ -91,6 +96,7 @@ func (p *places) replaced(node string) bool {
 		return false
 	}
 	at.seen, at.linked, at.joins = nil, false, netip.Addr{}
+	at.vacant = p.now().Add(closing)
 	return true
 }
 
@@ -110,7 +116,7 @@ func (p *places) admitLocked(node string, addr netip.Addr, until time.Time) {
 		at = &place{}
 		p.nodes[node] = at
 	}
-	at.joins, at.until = addr, until
+	at.joins, at.until, at.vacant = addr, until, time.Time{}
 }
 
 // look reads the link of a node that is known. It tells whether what counts has
@@ -194,6 +200,9 @@ func (p *places) joining() []string {
 // look notes where the link is from. A link ends the time of joining: from now
 // on the link says where the node is.
 func (at *place) look(links []netip.Addr, now time.Time) {
+	if now.Before(at.vacant) {
+		return
+	}
 	at.linked = len(links) > 0
 	for i := range at.seen {
 		s := &at.seen[i]

@@ -144,9 +144,13 @@ func TestReplacedMachineIsForgottenAndTheNextOneCounts(t *testing.T) {
 	a := newAtlas()
 	a.links["edge"] = []netip.Addr{home}
 	a.exists("edge", nil)
-	a.links["edge"] = nil
 	a.replaced("edge")
 	a.want(t)
+	if a.look("edge") || a.pass(time.Second) {
+		t.Error("a link that is about to be closed is a change")
+	}
+	a.want(t)
+	a.links["edge"] = nil
 	a.exists("edge", []netip.Addr{home}) // what the object says is older
 	a.want(t)
 	a.wantRemembered(t)
