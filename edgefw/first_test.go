@@ -86,3 +86,19 @@ func TestOldPoliciesDoNotComeBack(t *testing.T) {
 		t.Errorf("of equal revisions %v was taken", got)
 	}
 }
+
+func TestTheFirstPolicyOfANamespaceIsOnDiskSoon(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		s := w.connect()
+		defer s.end()
+		s.send(1, rules("one", nil))
+		after(2 * proofGap)
+		closed := rules("one", nil)
+		closed.Pods.Guarded = []string{"shop"}
+		s.send(2, closed)
+		after(calmGap + 2*proofGap)
+		if d := w.onDisk(); d.Revision != 2 {
+			t.Errorf("on disk is revision %d", d.Revision)
+		}
+	})
+}

@@ -65,9 +65,11 @@ type Loop struct {
 	kept     *keptRules
 	keptPods uint64
 	keptOf   *model.Ruleset
-	// savedHost are the host's rules on disk, facts those of the latest pass.
-	savedHost protocol.Hash
-	facts     model.Facts
+	// savedHost are the host's rules on disk, savedGuarded the namespaces with
+	// policies, facts those of the latest pass.
+	savedHost    protocol.Hash
+	savedGuarded []string
+	facts        model.Facts
 }
 
 // incoming is a ruleset from a server.
@@ -181,7 +183,7 @@ func (l *Loop) load() {
 		proven, _ = newCandidate(0, plan.Safe(), nil, nil)
 	}
 	l.judge = newJudge(proven, s.Refused)
-	l.facts, l.savedHost = s.Facts, proven.manifest.Host
+	l.facts, l.savedHost, l.savedGuarded = s.Facts, proven.manifest.Host, s.Ruleset.Pods.Guarded
 	l.update(func(n *seen) { n.held, n.enforced, n.proven = proven.ruleset, proven.revision, proven.revision })
 	l.names = newNames(l.cfg.Lookup, s.Names, l.Wake)
 	if l.minimal {

@@ -2,6 +2,7 @@ package edgefw
 
 import (
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/kedge-io/kedge/edgefw/model"
@@ -73,9 +74,12 @@ func (s *saver) write(state *store.State, anyway bool) {
 	s.err, s.due = err, time.Now().Add(saveRetry)
 }
 
-// wantedNow says how urgently what is proven now is to be on disk.
+// wantedNow says how urgently what is proven now is to be on disk: at once where
+// a boot without it would open or close what it must not. The first policy of a
+// namespace is such a thing, as pods that are not known are closed from then on.
 func (l *Loop) wantedNow() urgency {
-	if l.judge.proven.manifest.Host != l.savedHost {
+	p := l.judge.proven
+	if p.manifest.Host != l.savedHost || !slices.Equal(p.ruleset.Pods.Guarded, l.savedGuarded) {
 		return now
 	}
 	return later
@@ -86,7 +90,7 @@ func (l *Loop) save(facts model.Facts) {
 	l.facts = facts
 	l.saver.write(l.state(), false)
 	if l.saver.due.IsZero() {
-		l.savedHost = l.judge.proven.manifest.Host
+		l.savedHost, l.savedGuarded = l.judge.proven.manifest.Host, l.judge.proven.ruleset.Pods.Guarded
 	}
 }
 
