@@ -23,6 +23,7 @@ type options struct {
 	only         []string
 	steps, nodes int
 	kernel       time.Duration
+	profile      bool
 }
 
 var parts = []struct {
@@ -59,6 +60,7 @@ func parse(args []string) (options, error) {
 	flags.IntVar(&o.steps, "steps", 40, "changes in each part")
 	flags.IntVar(&o.nodes, "nodes", 500, "simulated nodes")
 	flags.DurationVar(&o.kernel, "kernel", 20*time.Millisecond, "what a simulated kernel takes to apply")
+	flags.BoolVar(&o.profile, "profile", false, "keep processor profiles of the server")
 	_ = flags.Parse(args)
 	o.only = strings.Split(*only, ",")
 	for _, name := range o.only {

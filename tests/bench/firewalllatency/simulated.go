@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"time"
@@ -13,6 +14,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/kedge-io/kedge/internal/health"
+	"github.com/kedge-io/kedge/internal/paths"
 	"github.com/kedge-io/kedge/internal/pki"
 	"github.com/kedge-io/kedge/tests/bench/bed"
 	"github.com/kedge-io/kedge/tests/lab/cluster"
@@ -74,6 +77,9 @@ func (b *bench) crowded(part, dir string, more ...string) {
 	}()
 	b.gather(seen)
 	b.wait(10 * time.Second) // conditions, annotations and ranges are written
+	if b.o.profile {
+		go b.keepProfile(part)
+	}
 	for step := range b.o.steps {
 		b.rest()
 		b.number++
@@ -100,4 +106,21 @@ func (b *bench) gather(seen *sightings) {
 		b.wait(100 * time.Millisecond)
 	}
 	b.t.Logf("%d are there after %v", b.o.nodes, time.Since(began).Round(100*time.Millisecond))
+}
+
+// keepProfile writes where the server's time goes while a part is measured.
+func (b *bench) keepProfile(part string) {
+	seconds := min(2*b.o.steps, 30)
+	socket := b.Server.Host.Path(paths.New("").StatusSocket())
+	err := health.Ask(b.t.Context(), socket, http.MethodGet, fmt.Sprintf("/debug/pprof/profile?seconds=%d", seconds), func(body io.Reader) error {
+		f, err := os.Create(filepath.Join(b.o.out, part+"-cpu"))
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(f, body)
+		return errors.Join(err, f.Close())
+	})
+	if err != nil {
+		b.t.Logf("no profile of part %s: %v", part, err)
+	}
 }
