@@ -92,6 +92,22 @@ func TestKernelPrintsWhatWasRendered(t *testing.T) {
 	})
 }
 
+func TestOtherVariantsRulesAreReplaced(t *testing.T) {
+	each(t, func(t *testing.T, b *bed) {
+		b.answer("80")
+		other := map[apply.Variant]apply.Variant{apply.Legacy: apply.NFT, apply.NFT: apply.Legacy}[b.which]
+		if _, err := b.open(other).Apply(context.Background(), friends(friend4)); err != nil {
+			t.Fatal(err)
+		}
+		b.apply(friends(stranger4)) // after somebody chose the other iptables
+		b.expect(stranger4, node4, "80", "open")
+		b.expect(friend4, node4, "80", "silent")
+		if left := b.node.Run("iptables-" + string(other) + "-save 2>/dev/null; ip6tables-" + string(other) + "-save 2>/dev/null"); strings.Contains(left, "KEDGE") {
+			t.Errorf("the other variant still has\n%s", left)
+		}
+	})
+}
+
 func TestNothingIsLeft(t *testing.T) {
 	each(t, func(t *testing.T, b *bed) {
 		b.node.Run("iptables -t mangle -N MINE; iptables -A INPUT -p tcp --dport 9 -j DROP")

@@ -106,9 +106,8 @@ func (a *attempt) look(ctx context.Context) error {
 	if a.k.read {
 		return nil
 	}
-	if err := a.k.sweepOther(ctx); err != nil {
-		return err
-	}
+	swept := make(chan error, 1)
+	go func() { swept <- a.k.sweepOther(ctx) }()
 	var readable []*task
 	var mu sync.Mutex
 	err := a.each(func(t *task) error {
@@ -122,6 +121,7 @@ func (a *attempt) look(ctx context.Context) error {
 		readable = append(readable, t)
 		return err
 	})
+	err = errors.Join(err, <-swept)
 	a.tasks = readable
 	a.k.read, a.fresh = err == nil, true
 	return err

@@ -41,6 +41,9 @@ func measure(ctx context.Context, o options) error {
 			fmt.Printf("| %s | %s%s | %.1f | %s | %.1f |\n", s.name, ms(f.first), note, ratio(f.first, base.first), ms(f.change), ratio(f.change, base.change))
 		}
 	}
+	if err := repairs(ctx, o); err != nil {
+		return err
+	}
 	return cost(ctx, o)
 }
 
