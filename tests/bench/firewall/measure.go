@@ -57,7 +57,7 @@ func (s subject) measure(ctx context.Context, o options, prefixes []netip.Prefix
 			return figures{}, err
 		}
 		first = append(first, took)
-		some, err := s.changes(ctx, prefixes)
+		some, err := s.changes(ctx, o.cap/4, prefixes)
 		if err != nil {
 			return figures{}, err
 		}
@@ -97,11 +97,11 @@ func (s subject) build(ctx context.Context, limit time.Duration, prefixes []neti
 	return took + each*time.Duration(len(prefixes)-done), true, err
 }
 
-// changes adds one prefix and takes it away, several times.
-func (s subject) changes(ctx context.Context, prefixes []netip.Prefix) ([]time.Duration, error) {
+// changes adds one prefix and takes it away, several times if that is quick.
+func (s subject) changes(ctx context.Context, limit time.Duration, prefixes []netip.Prefix) ([]time.Duration, error) {
 	extra := netip.MustParsePrefix("203.0.113.77/32")
 	var all []time.Duration
-	for range 5 {
+	for start := time.Now(); len(all) < 10 && (len(all) < 2 || time.Since(start) < limit); {
 		for _, f := range []func(context.Context, []netip.Prefix, netip.Prefix) error{s.change, s.back} {
 			began := time.Now()
 			if err := f(ctx, prefixes, extra); err != nil {
