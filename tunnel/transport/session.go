@@ -310,4 +310,4 @@ func (s *Session) remove(st *stream) {
 
 var frames = sync.Pool{New: func() any { b := make([]byte, 0, frameHeader+maxData); return &b }}
 
-func newSmallReader(r io.Reader) io.Reader { return bufio.NewReaderSize(r, 512) }
+func newSmallReader(r io.Reader) *bufio.Reader { return bufio.NewReaderSize(r, 512) }

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/binary"
@@ -164,13 +165,9 @@ func (st *stream) accept() error {
 
 // pump takes the other end's frames until the raw stream ends.
 func (st *stream) pump(r io.Reader) {
-	buf := make([]byte, maxData)
 	small := newSmallReader(r)
 	for {
-		kind, payload, err := readFrame(small, buf)
-		if err == nil {
-			err = st.take(kind, payload)
-		}
+		kind, err := st.next(small)
 		if err != nil {
 			st.violated(err)
 			break
@@ -185,6 +182,21 @@ func (st *stream) pump(r io.Reader) {
 	// The raw stream stays ours until the dialling end gives it back, and must
 	// be read until then; nothing more of it is meant for us.
 	_, _ = io.Copy(io.Discard, r)
+}
+
+// next reads and takes one frame. While it waits for one it holds no buffer: a
+// server has a thousand streams on which hardly ever something comes.
+func (st *stream) next(r *bufio.Reader) (byte, error) {
+	if _, err := r.Peek(1); err != nil {
+		return 0, err
+	}
+	buf := frames.Get().(*[]byte)
+	defer frames.Put(buf)
+	kind, payload, err := readFrame(r, (*buf)[:maxData])
+	if err == nil {
+		err = st.take(kind, payload)
+	}
+	return kind, err
 }
 
 func (st *stream) violated(err error) {
