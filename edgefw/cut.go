@@ -8,7 +8,6 @@ import (
 	"github.com/kedge-io/kedge/edgefw/apply"
 	"github.com/kedge-io/kedge/edgefw/model"
 	"github.com/kedge-io/kedge/edgefw/plan"
-	"github.com/kedge-io/kedge/edgefw/plan/netpol"
 )
 
 // cutter ends established flows beside the loop, after rules changed.
@@ -43,7 +42,7 @@ func (c *cutter) run(ctx context.Context) {
 		c.mu.Lock()
 		w := c.wish
 		c.mu.Unlock()
-		n, err := c.kernel.Cut(ctx, func(p model.Packet) bool { return mayLive(*w, p) })
+		n, err := c.kernel.Cut(ctx, mayLive(*w))
 		switch {
 		case ctx.Err() != nil:
 		case err != nil:
@@ -55,12 +54,16 @@ func (c *cutter) run(ctx context.Context) {
 }
 
 // mayLive asks the rules of pods, and those of the host where they end flows.
-func mayLive(w apply.Wish, p model.Packet) bool {
-	p.Established = false
-	if d := netpol.DecidePod(w.Ruleset, w.Local.Pods, p); refused(d) {
-		return false
+func mayLive(w apply.Wish) func(model.Packet) bool {
+	rules := *w.Ruleset
+	if !rules.Host.Cut {
+		rules.Host = model.HostRules{}
 	}
-	return !w.Ruleset.Host.Cut || !refused(plan.Decide(w.Ruleset, w.Facts, w.Local, p))
+	decider := plan.NewDecider(&rules, w.Facts, w.Local)
+	return func(p model.Packet) bool {
+		p.Established = false
+		return !refused(decider.Decide(p))
+	}
 }
 
 func refused(d model.Decision) bool { return d.Verdict == model.Deny || d.Verdict == model.Reject }

@@ -162,6 +162,9 @@ func (e ends) mayLive(f conntrack.Flow, may func(model.Packet) bool) bool {
 	if !e.pods[from] && !e.pods[f.Peer.Addr()] {
 		return true
 	}
+	if e.host[f.Peer.Addr()] {
+		return true // the host was asked by the address that was dialled
+	}
 	p.Direction, p.To = model.Ingress, f.Peer
 	return may(p)
 }

@@ -16,6 +16,17 @@ func Decide(rs *model.Ruleset, facts model.Facts, local Local, p model.Packet) m
 	return newJudge(rs, facts, local, ImpliedRules).decide(p)
 }
 
+// Decider is [Decide] for many packets.
+type Decider struct{ judge *judge }
+
+// NewDecider takes what does not change from packet to packet.
+func NewDecider(rs *model.Ruleset, facts model.Facts, local Local) *Decider {
+	return &Decider{judge: newJudge(rs, facts, local, ImpliedRules)}
+}
+
+// Decide may be called by several goroutines.
+func (d *Decider) Decide(p model.Packet) model.Decision { return d.judge.decide(p) }
+
 // DecideAlone is [Decide] without what is implied: what the rules alone would do.
 func DecideAlone(rs *model.Ruleset, local Local, p model.Packet) model.Decision {
 	return newJudge(rs, model.Facts{}, local, noImplied).decide(p)
@@ -28,11 +39,21 @@ type judge struct {
 	rs      *model.Ruleset
 	facts   model.Facts
 	local   Local
-	implied func(model.Facts, model.Direction) []Implied
+	pods    map[netip.Addr]bool
+	implied map[model.Direction][]Implied
 }
 
 func newJudge(rs *model.Ruleset, facts model.Facts, local Local, implied func(model.Facts, model.Direction) []Implied) *judge {
-	return &judge{rs: rs, facts: facts, local: local, implied: implied}
+	j := &judge{rs: rs, facts: facts, local: local, pods: map[netip.Addr]bool{}, implied: map[model.Direction][]Implied{}}
+	for _, addrs := range local.Pods {
+		for _, a := range addrs {
+			j.pods[a] = true
+		}
+	}
+	for _, d := range model.Directions {
+		j.implied[d] = implied(facts, d)
+	}
+	return j
 }
 
 func (j *judge) decide(p model.Packet) model.Decision {
@@ -111,14 +132,7 @@ func plain(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap().WithZone(""), a.Port())
 }
 
-func (j *judge) ownPod(a netip.Addr) bool {
-	for _, addrs := range j.local.Pods {
-		if slices.Contains(addrs, a) {
-			return true
-		}
-	}
-	return false
-}
+func (j *judge) ownPod(a netip.Addr) bool { return j.pods[a] }
 
 // isOwn tells whether an address is certainly one of this machine.
 func (j *judge) isOwn(a netip.Addr) bool {

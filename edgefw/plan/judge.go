@@ -19,7 +19,7 @@ func (j *judge) host(p model.Packet) model.Decision {
 	if p.Direction == model.Ingress && !j.inScope(p) {
 		return model.Decision{Why: fmt.Sprintf("%s is no address of this node", p.To.Addr())}
 	}
-	for _, rule := range j.implied(j.facts, p.Direction) {
+	for _, rule := range j.implied[p.Direction] {
 		if j.matchesImplied(&rule, p) {
 			return model.Decision{Verdict: model.Allow, Rule: rule.ID(), Why: rule.Why(), Limited: rule.Rate != nil}
 		}

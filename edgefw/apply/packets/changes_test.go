@@ -12,7 +12,6 @@ import (
 	"github.com/kedge-io/kedge/edgefw/apply"
 	"github.com/kedge-io/kedge/edgefw/model"
 	"github.com/kedge-io/kedge/edgefw/plan"
-	"github.com/kedge-io/kedge/edgefw/plan/netpol"
 )
 
 // change is one from a ruleset under which flows begin to one under which some of
@@ -155,12 +154,12 @@ func TestEstablishedFlowsWhenRulesChange(t *testing.T) {
 
 // mayLive is what a node asks of flows after a change.
 func (e *enforced) mayLive(p model.Packet) bool {
-	no := func(d model.Decision) bool { return d.Verdict == model.Deny || d.Verdict == model.Reject }
-	rs := e.wish.Ruleset
-	if no(netpol.DecidePod(rs, e.wish.Local.Pods, p)) {
-		return false
+	rs := *e.wish.Ruleset
+	if !rs.Host.Cut {
+		rs.Host = model.HostRules{}
 	}
-	return !rs.Host.Cut || !no(plan.Decide(rs, e.wish.Facts, e.wish.Local, p))
+	d := plan.Decide(&rs, e.wish.Facts, e.wish.Local, p)
+	return d.Verdict != model.Deny && d.Verdict != model.Reject
 }
 
 func (s *site) beginAll(t *testing.T, probes []probe) []*flow {
