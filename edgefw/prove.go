@@ -22,6 +22,9 @@ const (
 	calmGap  = 10 * time.Second
 	// undecidedGap is between two looks for the server while nothing is decided.
 	undecidedGap = 5 * time.Second
+	// proofSpread is the jitter of the first proof of a change: all nodes have
+	// changed in the same moment, and the server has others to tell yet.
+	proofSpread = 500 * time.Millisecond
 )
 
 // proof is what came of one.
@@ -105,7 +108,11 @@ func (l *Loop) dueAfter(enforced candidate) time.Time {
 	case enforced.people != l.judge.proven.people:
 		gap = proofGap
 	}
-	return l.proofs.began.Add(gap + rand.N(gap/10))
+	due := l.proofs.began.Add(gap + rand.N(gap/10))
+	if soon := time.Now().Add(rand.N(proofSpread)); soon.After(due) {
+		return soon
+	}
+	return due
 }
 
 // persist tries until it succeeds or ctx ends, and returns the last error then.

@@ -100,12 +100,18 @@ func TestTheWayRemembersWhereServersAnswered(t *testing.T) {
 	}
 }
 
-func TestRestoredFactsAreOfTheHostNow(t *testing.T) {
-	now := merge(model.Facts{
-		Door: 1, Failsafe: []model.Failsafe{{Port: 1}}, Resolvers: []netip.Addr{netip.MustParseAddr("192.0.2.2")},
+func TestRestoredFactsAreThoseOfNowWhereTheyAreSaid(t *testing.T) {
+	addr := netip.MustParseAddr
+	stored := model.Facts{
+		Door: 1, Failsafe: []model.Failsafe{{Port: 1}}, Resolvers: []netip.Addr{addr("192.0.2.2")},
 		PodRange: netip.MustParsePrefix("10.42.1.0/24"),
-	}, model.Facts{Door: 6443, Resolvers: []netip.Addr{netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("192.0.2.1")}})
-	if now.Door != 6443 || len(now.Failsafe) != 0 || fmt.Sprint(now.Resolvers) != "[192.0.2.1 192.0.2.2]" || !now.PodRange.IsValid() {
+	}
+	now := merge(stored, model.Facts{Resolvers: []netip.Addr{addr("192.0.2.2"), addr("192.0.2.1")}})
+	if now.Door != 1 || len(now.Failsafe) != 1 || fmt.Sprint(now.Resolvers) != "[192.0.2.1 192.0.2.2]" || !now.PodRange.IsValid() {
+		t.Errorf("facts are %+v", now)
+	}
+	now = merge(stored, model.Facts{Door: 6443, Failsafe: []model.Failsafe{{Port: 22}}})
+	if now.Door != 6443 || now.Failsafe[0].Port != 22 {
 		t.Errorf("facts are %+v", now)
 	}
 }

@@ -33,10 +33,16 @@ func Restore(ctx context.Context, layout paths.Layout, h Host, log *slog.Logger)
 	}, log)
 }
 
-// merge is what was known, with what the host says now.
+// merge is what was known, with what the host says now. What was said to the daemon
+// counts where nothing is said here: who has lost the network has lost its
+// configuration as well, or never wrote it into a file.
 func merge(stored, host model.Facts) model.Facts {
-	stored.Failsafe = host.Failsafe
-	stored.Door = host.Door
+	if len(host.Failsafe) > 0 {
+		stored.Failsafe = host.Failsafe
+	}
+	if host.Door != 0 {
+		stored.Door = host.Door
+	}
 	stored.Resolvers = slices.Concat(stored.Resolvers, host.Resolvers)
 	slices.SortFunc(stored.Resolvers, netip.Addr.Compare)
 	stored.Resolvers = slices.Compact(stored.Resolvers)
