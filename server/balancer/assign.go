@@ -142,7 +142,7 @@ func (a *assignment) offer(s *service) offer {
 	}
 	a.address(&o, answering)
 	if len(o.addresses) == 0 && len(o.problems) == 0 {
-		o.problems = append(o.problems, problem{EventNoNodes, a.why(s)})
+		o.problems = append(o.problems, problem{EventNoNodes, a.why(&o)})
 	}
 	return o
 }
@@ -173,11 +173,11 @@ func (o *offer) has(reason string) bool {
 	return slices.ContainsFunc(o.problems, func(p problem) bool { return p.reason == reason })
 }
 
-func (a *assignment) why(s *service) string {
+func (a *assignment) why(o *offer) string {
 	switch {
 	case len(a.nodes) == 0:
 		return "there is no node that offers services"
-	case s.local && len(a.serving[nameOf(s)]) == 0:
+	case o.service.local && len(o.nodes) == 0:
 		return "externalTrafficPolicy is Local, and no node that offers services runs an endpoint"
 	}
 	return "no node that offers it is ready and has an address of its family"

@@ -113,6 +113,12 @@ endpoints {metadata: {name: db-1, labels: {kubernetes.io/service-name: db}}, add
 			threeNodes + `service {metadata: {name: web}, spec: {type: LoadBalancer, externalTrafficPolicy: Local, ports: [{port: 80, protocol: TCP}]}}`,
 			"shop/web ports=[{tcp 80}] from=[] nodes=[] addresses=[] NoNodes: externalTrafficPolicy is Local, and no node that offers services runs an endpoint\n",
 		},
+		"local, endpoints on other nodes": {
+			threeNodes + `node {metadata: {name: gate, labels: {kedge.io/loadbalancer: ""}, annotations: {kedge.io/public-address: 203.0.113.4}}, status: {conditions: [{type: Ready, status: "True"}]}}
+service {metadata: {name: web}, spec: {type: LoadBalancer, externalTrafficPolicy: Local, ports: [{port: 80, protocol: TCP}]}}
+endpoints {metadata: {name: web-1, labels: {kubernetes.io/service-name: web}}, addressType: IPv4, endpoints: [{nodeName: a, addresses: []}]}`,
+			"shop/web ports=[{tcp 80}] from=[] nodes=[] addresses=[] NoNodes: externalTrafficPolicy is Local, and no node that offers services runs an endpoint\n",
+		},
 		"the older service has the port": {
 			threeNodes + `service {metadata: {name: young, creationTimestamp: "2026-02-01T00:00:00Z"}, spec: {type: LoadBalancer, ports: [{port: 81, protocol: TCP}, {port: 80, protocol: TCP}]}}
 service {metadata: {name: zold, creationTimestamp: "2026-01-01T00:00:00Z"}, spec: {type: LoadBalancer, externalTrafficPolicy: Local, ports: [{port: 80, protocol: TCP}]}}
