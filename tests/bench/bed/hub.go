@@ -21,14 +21,15 @@ type Hub struct {
 	Addr net.Addr
 }
 
-// ServeHub serves a hub on addr with the certificates in dir.
-func ServeHub(dir, addr string, log *slog.Logger) (*Hub, error) {
+// ServeHub serves a hub on addr with the certificates in dir. Who observes it may
+// be nil.
+func ServeHub(dir, addr string, observe hub.Observer, log *slog.Logger) (*Hub, error) {
 	ca, err := pki.ReadCert(filepath.Join(dir, "client-ca.crt"))
 	if err != nil {
 		return nil, err
 	}
 	pool := pki.Pool(ca)
-	h, err := hub.New(hub.Config{ClientCAs: func() *x509.CertPool { return pool }, Software: "bench"}, log)
+	h, err := hub.New(hub.Config{ClientCAs: func() *x509.CertPool { return pool }, Software: "bench", Observe: observe}, log)
 	if err != nil {
 		return nil, err
 	}

@@ -17,7 +17,7 @@ type hubEnd struct {
 }
 
 func nearKedge(c nearConfig) (nearEnd, error) {
-	h, err := bed.ServeHub(c.dir, c.listen, logger())
+	h, err := bed.ServeHub(c.dir, c.listen, nil, logger())
 	return hubEnd{hub: h, target: c.target}, err
 }
 

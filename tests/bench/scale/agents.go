@@ -70,7 +70,7 @@ func runSpoke(dir, name string) error {
 	s, err := spoke.New(spoke.Config{
 		Server: "https://" + serverAddr, CAFile: filepath.Join(dir, "server-ca.crt"),
 		CertFile: filepath.Join(dir, "node-"+name+".crt"), KeyFile: filepath.Join(dir, "node-"+name+".key"),
-		Rules: func() access.Rules { return rules }, Software: "bench",
+		Rules: func() access.Rules { return rules }, Software: "bench", Firewall: holder,
 	}, slog.New(slog.NewTextHandler(os.Stderr, nil)).With("node", name))
 	if err != nil {
 		return err

@@ -116,7 +116,7 @@ type fleet struct {
 
 func (f *fleet) startServer() error {
 	var err error
-	f.server, err = bed.Start(filepath.Join(f.o.out, f.kind+"-server.log"), f.self, "server", "-kind", f.kind, "-dir", f.o.dir)
+	f.server, err = bed.Start(filepath.Join(f.o.out, f.kind+"-server.log"), f.self, "server", "-kind", f.kind, "-dir", f.o.dir, "-agents", fmt.Sprint(f.o.agents))
 	return err
 }
 

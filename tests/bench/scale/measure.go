@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -25,7 +26,8 @@ type result struct {
 	BackCPU                  float64 // processor seconds that this took the server
 	DialP50, DialP99         float64 // milliseconds, one request to each agent
 	DialFailures             int
-	AgentResident            float64 // resident bytes of the agents' processes for each agent
+	Changes                  []float64 // milliseconds until all have acknowledged a change of the firewall
+	AgentResident            float64   // resident bytes of the agents' processes for each agent
 }
 
 func measureKind(ctx context.Context, o options, kind string) (r result, err error) {
@@ -64,7 +66,25 @@ func measureKind(ctx context.Context, o options, kind string) (r result, err err
 	if err := f.dialAll(&r); err != nil {
 		return r, err
 	}
+	if err := f.changeAll(&r); err != nil {
+		return r, err
+	}
 	return r, f.restart(ctx, &r)
+}
+
+// changes is how many changes of the firewall are measured.
+const changes = 20
+
+// changeAll changes an entry of a set that all agents have.
+func (f *fleet) changeAll(r *result) error {
+	for range changes {
+		var c changed
+		if err := get("/change", &c); err != nil || c.Error != "" {
+			return errors.Join(err, errors.New(c.Error))
+		}
+		r.Changes = append(r.Changes, c.Milliseconds)
+	}
+	return nil
 }
 
 // idle measures memory and processor time while nothing happens.
@@ -257,6 +277,8 @@ func report(o options, all []result) error {
 	fmt.Printf("\nall are back %.1f s after the start of a server that was killed and away for %v (aim 20 s); that cost it %.1f s of processor time\n",
 		kedge.Back, o.down, kedge.BackCPU)
 	fmt.Printf("one request to each agent, 32 at a time: p50 %.1f ms, p99 %.1f ms, %d failed\n", kedge.DialP50, kedge.DialP99, kedge.DialFailures)
+	fmt.Printf("one prefix of %d changed on all agents and acknowledged: p50 %.0f ms, most %.0f ms\n",
+		entries, bed.Percentile(kedge.Changes, 0.5), bed.Percentile(kedge.Changes, 1))
 	fmt.Printf("an agent's end holds %.0f kB resident, its fake kubelet included\n", kedge.AgentResident/1e3)
 	return os.WriteFile(filepath.Join(o.out, "results.json"), append(text, '\n'), 0o644)
 }

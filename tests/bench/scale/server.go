@@ -34,6 +34,7 @@ func server(args []string) error {
 	flags := flag.NewFlagSet("server", flag.ExitOnError)
 	kind := flags.String("kind", kindKedge, "")
 	dir := flags.String("dir", "", "")
+	count := flags.Int("agents", 0, "")
 	_ = flags.Parse(args)
 	var connected func() int
 	if *kind == kindTLS {
@@ -43,10 +44,15 @@ func server(args []string) error {
 		}
 		connected = func() int { return int(n.Load()) }
 	} else {
-		h, err := bed.ServeHub(*dir, serverAddr, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+		f := newFirewall(*count)
+		h, err := bed.ServeHub(*dir, serverAddr, f, slog.New(slog.NewTextHandler(os.Stderr, nil)))
 		if err != nil {
 			return err
 		}
+		f.hub = h
+		f.Kick()
+		go f.Run(context.Background(), f.source)
+		http.HandleFunc("/change", f.changeOnce)
 		connected = func() int { return len(ready(h)) }
 		http.HandleFunc("/dial", func(w http.ResponseWriter, _ *http.Request) { reply(w, dialAll(h)) })
 	}
