@@ -27,11 +27,7 @@ func NewDecider(rs *model.Ruleset, facts model.Facts, local Local) *Decider {
 // Decide may be called by several goroutines.
 func (d *Decider) Decide(p model.Packet) model.Decision { return d.judge.decide(p) }
 
-// DecideAlone is [Decide] without what is implied: what the rules alone would do.
-func DecideAlone(rs *model.Ruleset, local Local, p model.Packet) model.Decision {
-	return newJudge(rs, model.Facts{}, local, noImplied).decide(p)
-}
-
+// noImplied leaves only what people wrote.
 func noImplied(model.Facts, model.Direction) []Implied { return nil }
 
 // judge decides about packets of one node.

@@ -77,8 +77,8 @@ func withNear(rules []model.HostRule, near []model.SetID) []model.HostRule {
 	return rules
 }
 
-// Active tells whether a direction is enforced at all.
-func Active(c *model.Chain) bool { return len(c.Rules) > 0 || c.Default != model.Pass }
+// active tells whether a direction is enforced at all.
+func active(c *model.Chain) bool { return len(c.Rules) > 0 || c.Default != model.Pass }
 
 func setsOf(rules *model.HostRules) []model.SetID {
 	used := map[model.SetID]bool{}

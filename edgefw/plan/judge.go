@@ -13,7 +13,7 @@ func (j *judge) host(p model.Packet) model.Decision {
 	if p.Direction == model.Egress {
 		chain = &j.rs.Host.Egress
 	}
-	if !Active(chain) {
+	if !active(chain) {
 		return model.Decision{Why: fmt.Sprintf("no firewall says anything about %s here", p.Direction)}
 	}
 	if p.Direction == model.Ingress && !j.inScope(p) {

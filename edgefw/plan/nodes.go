@@ -34,7 +34,7 @@ func (r *run) ruleset(n *model.Node, h *host, site string) *model.Ruleset {
 			p.add(id, r.set(setKey{id: id, site: site}))
 		}
 	}
-	if n.Server && Active(&h.rules.Ingress) {
+	if n.Server && active(&h.rules.Ingress) {
 		p.add(KnownSet, r.set(setKey{id: KnownSet, site: site}))
 	}
 	key := p.key(r.podsNumber(p.pods))

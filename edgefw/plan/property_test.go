@@ -70,7 +70,7 @@ func TestDecisionsAreWhatPeopleWrote(t *testing.T) {
 		out := Compile(in)
 		for range 60 {
 			node, p := chance.Pick(c, in.Inventory.Nodes...), c.Packet()
-			got := DecideAlone(out.Rulesets[node.Name], Local{Names: chance.Names()}, p)
+			got := newJudge(out.Rulesets[node.Name], model.Facts{}, Local{Names: chance.Names()}, noImplied).decide(p)
 			want := oracle{in: in, node: node}.decide(p)
 			met[got.Verdict]++
 			if got.Verdict != want.Verdict || !sameRule(got.Rule, want.Rule) || !slices.Equal(got.Logged, want.Logged) {
@@ -95,7 +95,7 @@ func TestRulesetsAreMinimal(t *testing.T) {
 	for seed := range uint64(seeds) {
 		in := worldInput(chance.New(seed))
 		for name, rs := range Compile(in).Rulesets {
-			used := map[model.SetID]bool{KnownSet: Active(&rs.Host.Ingress)}
+			used := map[model.SetID]bool{KnownSet: active(&rs.Host.Ingress)}
 			for i, chain := range []*model.Chain{&rs.Host.Ingress, &rs.Host.Egress} {
 				for j := range chain.Rules {
 					for _, id := range chain.Rules[j].Peers {

@@ -71,8 +71,8 @@ func (s *selection) build() {
 	s.nodes = slices.Compact(s.nodes)
 	s.rules.Ingress = s.chain(0)
 	s.rules.Egress = s.chain(1)
-	active := Active(&s.rules.Ingress) || Active(&s.rules.Egress)
-	s.rules.Cut = active && slices.ContainsFunc(s.firewalls, func(f firewall) bool { return f.of.OnChange == model.Cut })
+	asked := active(&s.rules.Ingress) || active(&s.rules.Egress)
+	s.rules.Cut = asked && slices.ContainsFunc(s.firewalls, func(f firewall) bool { return f.of.OnChange == model.Cut })
 }
 
 // chain puts together the rules of one direction, by its index.
