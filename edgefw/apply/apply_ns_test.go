@@ -108,6 +108,23 @@ func TestOtherVariantsRulesAreReplaced(t *testing.T) {
 	})
 }
 
+func TestJumpsAreOnce(t *testing.T) {
+	each(t, func(t *testing.T, b *bed) {
+		w := friends(friend4)
+		w.Ruleset.Host.Ingress.Default = model.Reject
+		b.apply(w)
+		iptables := "iptables-" + string(b.which)
+		b.node.Run(iptables + " -t mangle -A PREROUTING -j KEDGE-FW-PRE")
+		b.node.Run(iptables + "-save -t filter 2>/dev/null | " + iptables + "-restore --noflush")
+		if r := b.apply(w); r.Way != apply.Generation {
+			t.Errorf("a second jump was mended by %q", r.Way)
+		}
+		if r := b.apply(w); r.Way != apply.Nothing {
+			t.Errorf("and again by %q\n%s", r.Way, b.rules())
+		}
+	})
+}
+
 func TestNothingIsLeft(t *testing.T) {
 	each(t, func(t *testing.T, b *bed) {
 		b.node.Run("iptables -t mangle -N MINE; iptables -A INPUT -p tcp --dport 9 -j DROP")

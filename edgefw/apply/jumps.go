@@ -3,7 +3,6 @@ package apply
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/kedge-io/kedge/edgefw/apply/render"
@@ -43,14 +42,26 @@ func (f *family) ensureChain(table, chain string, have listing) error {
 }
 
 func (f *family) ensureJump(table, builtin, match, chain string, have listing) error {
-	if slices.Contains(have.jumps, jump(builtin, match, chain)) {
+	line, times := append(strings.Fields(match), "-j", chain), 0
+	for _, have := range have.jumps {
+		if have == jump(builtin, match, chain) {
+			times++
+		}
+	}
+	if times == 1 {
 		return nil
 	}
 	lib, err := f.library()
 	if err != nil {
 		return err
 	}
-	if err := lib.Insert(table, builtin, 1, append(strings.Fields(match), "-j", chain)...); err != nil {
+	if times == 0 {
+		err = lib.Insert(table, builtin, 1, line...)
+	}
+	for ; times > 1 && err == nil; times-- { // somebody restored what he had saved
+		err = lib.Delete(table, builtin, line...)
+	}
+	if err != nil {
 		return fmt.Errorf("jumping from %s to %s in table %s: %w", builtin, chain, table, err)
 	}
 	return nil
