@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -52,5 +53,19 @@ func TestWhatIsAllowedIsNoRisk(t *testing.T) {
 func TestNothingIsNoRisk(t *testing.T) {
 	if risks := Cuts(&model.Ruleset{}, facts(), Local{}); len(risks) != 0 {
 		t.Errorf("got %+v", risks)
+	}
+}
+
+func TestRisksOfIPv6(t *testing.T) {
+	f := model.Facts{Servers: []netip.AddrPort{netip.MustParseAddrPort("[2001:db8:9::1]:6443")},
+		Failsafe: []model.Failsafe{{From: netip.MustParsePrefix("::/0"), Port: 22}}}
+	want := `link by default/closed saved by "implied/servers"
+ssh by default/closed saved by "implied/failsafe"`
+	if got := summary(Cuts(closed(), f, Local{})); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	p := said(t, "in tcp 192.0.2.1:1 > 192.168.1.11:22")
+	if d := Decide(closed(), f, Local{}, p); d.Verdict != model.Deny {
+		t.Errorf("a failsafe of IPv6 lets in IPv4: %+v", d)
 	}
 }

@@ -146,6 +146,40 @@ func TestPoliciesAndHostRulesBothMustAllowNames(t *testing.T) {
 	}
 }
 
+// guarded rejects everything at the host and isolates a pod.
+func guarded() (*model.Ruleset, Local) {
+	rs := closed()
+	rs.Host.Ingress.Default = model.Reject
+	rs.Pods = model.PodRules{Known: []string{"uid"}, Guarded: []string{"default"}, IsolatedEgress: "pods/x",
+		Egress: []model.PodRule{{ID: "default/p/egress/1", Pods: "pods/x", Protocol: model.TCP, Ports: []model.PortRange{model.Port(80)}, Anybody: true}}}
+	rs.Sets["pods/x"] = model.Set{Pods: []string{"uid"}}
+	return rs, Local{Addresses: addrs("192.168.1.11", "2001:db8:7::11"), Pods: map[string][]netip.Addr{"uid": addrs("10.42.1.5")}}
+}
+
+func TestWhatTheHostRejectsAPolicyMayDrop(t *testing.T) {
+	rs, local := guarded()
+	for packet, want := range map[string]string{
+		"in tcp 10.42.1.5:1 > 10.43.0.10:80":                   "default/closed",
+		"in tcp 10.42.1.5:1 > 10.43.0.10:81":                   "policy/egress",
+		"in tcp 10.42.1.5:1 > 10.43.7.7:80 dev=kedge0":         "default/p/egress/1",
+		"in tcp 10.42.1.5:1 > 10.43.7.7:80 dev=eth0":           "default/closed", // forged
+		"in tcp 10.42.1.5:1 > 203.0.113.9:81 dev=kedge0":       "policy/egress",
+		"in tcp 10.42.1.5:1 > 203.0.113.9:81 established":      "implied/established",
+		"in udp [2001:db8::1]:1 > [2001:db8:7::]:53 dev=eth0":  "default/closed", // that of all routers
+		"in udp [2001:db8::1]:1 > [2001:db8:8::]:53 dev=eth0":  "",
+		"in udp [2001:db8::1]:1 > [2001:db8:7::1]:53 dev=eth0": "",
+	} {
+		if d := NewDecider(rs, facts(), local).Decide(said(t, packet)); d.Rule != want {
+			t.Errorf("%s: %+v, want %q", packet, d, want)
+		}
+	}
+}
+
+func TestTextHasPolicies(t *testing.T) {
+	rs, _ := guarded()
+	golden(t, "policies", Text(rs))
+}
+
 func TestRulesOfANode(t *testing.T) {
 	rs := Compile(input(model.Firewall{Name: "f", Ingress: model.Section{Default: model.Deny, Rules: []model.Rule{
 		{Name: "note", Action: model.Log, Protocol: model.TCP},
