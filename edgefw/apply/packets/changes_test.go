@@ -139,6 +139,7 @@ func TestEstablishedFlowsWhenRulesChange(t *testing.T) {
 			for _, on := range []model.OnChange{model.Keep, model.Cut} {
 				t.Run(c.name+", "+string(on), func(t *testing.T) {
 					s.enforce(t, k, c.before.with(on))
+					s.forget(t)
 					flows := s.beginAll(t, c.after.probes(t))
 					e := s.enforce(t, k, c.after.with(on))
 					if _, err := k.Cut(t.Context(), e.mayLive); err != nil {

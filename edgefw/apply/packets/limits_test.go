@@ -77,6 +77,7 @@ func TestLimits(t *testing.T) {
 // generation of the same rule: what was used up is still used up.
 func (s *site) limit(t *testing.T, k *apply.Kernel, l limited, wait time.Duration) {
 	s.enforce(t, k, l.ruling())
+	s.forget(t)
 	var flows []*flow
 	defer func() {
 		for _, f := range flows {

@@ -3,6 +3,7 @@
 package packets
 
 import (
+	"errors"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/kedge-io/kedge/edgefw/apply"
+	"github.com/kedge-io/kedge/edgefw/apply/conntrack"
 	"github.com/kedge-io/kedge/edgefw/model"
 	"github.com/kedge-io/kedge/edgefw/plan"
 )
@@ -105,6 +107,26 @@ func (s *site) enforce(t testing.TB, k *apply.Kernel, r ruling) *enforced {
 		t.Fatalf("%s: %v", r.name, result.Unenforced)
 	}
 	return &enforced{site: s, kernel: k, wish: w}
+}
+
+// forget ends all that the kernel knows of former flows: a new one of UDP that draws
+// the port of a former one would be established from the first packet.
+func (s *site) forget(t testing.TB) {
+	t.Helper()
+	table, err := conntrack.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer table.Close()
+	flows, err := table.Flows()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range flows {
+		if err := table.Delete(f); err != nil && !errors.Is(err, conntrack.ErrGone) {
+			t.Fatal(err)
+		}
+	}
 }
 
 // decide is what plan says of a probe's packet, as an outcome. Of packets that the

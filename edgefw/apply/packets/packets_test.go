@@ -28,7 +28,9 @@ func TestPackets(t *testing.T) {
 		count := 0
 		for _, r := range rulings {
 			t.Run(r.name, func(t *testing.T) {
-				count += s.enforce(t, k, r).check(t, r.probes(t), wait)
+				e := s.enforce(t, k, r)
+				s.forget(t)
+				count += e.check(t, r.probes(t), wait)
 			})
 		}
 		t.Logf("%d packets, waiting %v for an answer that should not come", count, wait)
