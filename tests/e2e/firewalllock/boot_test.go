@@ -50,11 +50,10 @@ func TestBootsKeepTheRules(t *testing.T) {
 			t.Fatalf("kedge firewall restore: %q, %v", out, err)
 		}
 		enforces(t, near, n, open)
+		began := time.Now()
 		cluster.Must(t, n.Start())
-		applied, err := waitLogged(t, n, "the last rules of the firewall are in force")
-		cluster.Must(t, err)
-		first, err := waitLogged(t, n, "component ready")
-		cluster.Must(t, err)
+		applied := waitLogged(t, n, began, "the last rules of the firewall are in force")
+		first := waitLogged(t, n, began, "component ready")
 		if first.Before(applied) {
 			t.Errorf("a component was ready %s before the rules were in force", applied.Sub(first))
 		}
@@ -132,12 +131,12 @@ func enforces(t *testing.T, from *lab.Host, n *cluster.Node, port string) {
 	})
 }
 
-// waitLogged waits for a line of the daemon's log.
-func waitLogged(t *testing.T, n *cluster.Node, words string) (at time.Time, err error) {
+// waitLogged waits for a line of the daemon's log that is younger than that.
+func waitLogged(t *testing.T, n *cluster.Node, after time.Time, words string) (at time.Time) {
 	t.Helper()
-	testx.Eventually(t, cluster.Patience, "the log has "+words, func(context.Context) error {
-		at, err = n.Logged(time.Time{}, words)
+	testx.Eventually(t, cluster.Patience, "the log has "+words, func(context.Context) (err error) {
+		at, err = n.Logged(after, words)
 		return err
 	})
-	return at, err
+	return at
 }
