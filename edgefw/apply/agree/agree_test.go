@@ -91,7 +91,7 @@ func (b *bed) shoot(where string, d *draw, wish apply.Wish, n int) {
 
 // compare waits until the kernel has done all that was expected.
 func (b *bed) compare(where string, w apply.Wish, e *expectation) {
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
 	defer cancel()
 	err := testx.Poll(ctx, func(context.Context) error { return e.differs(b) })
 	if err != nil {

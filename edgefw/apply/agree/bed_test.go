@@ -203,13 +203,14 @@ func (b *bed) watch(chains []string) {
 
 // establish lets flows begin while nobody minds, which then stay.
 func (b *bed) establish() {
+	b.node.Run("sysctl -qw net.netfilter.nf_conntrack_udp_timeout=3600 net.netfilter.nf_conntrack_udp_timeout_stream=3600")
 	for _, p := range flows() {
 		if err := b.send(p); err != nil {
 			b.t.Fatal(err)
 		}
 		// The answer finds the entry that the first packet made; both may be on
 		// their way for a moment.
-		testx.Eventually(b.t, 5*time.Second, "the flow's entry", func(context.Context) error {
+		testx.Eventually(b.t, 20*time.Second, "the flow's entry", func(context.Context) error {
 			if err := b.send(answer(p)); err != nil {
 				return err
 			}
