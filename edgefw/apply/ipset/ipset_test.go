@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -70,6 +71,14 @@ func expect(t testing.TB, h *Handle, name string, want []netip.Prefix) {
 	must(t, err)
 	if !slices.Equal(got, want) {
 		t.Fatalf("set %s has %d entries, want %d: got %.200v, want %.200v", name, len(got), len(want), got, want)
+	}
+}
+
+func TestAClosedHandleTouchesNothing(t *testing.T) {
+	h, _ := open(t)
+	must(t, h.Close())
+	if err := h.Create(Spec{Name: "s", Kind: Nets}); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("got %v, want os.ErrClosed", err)
 	}
 }
 

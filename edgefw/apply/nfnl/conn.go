@@ -111,6 +111,9 @@ func open(flags int) (int, error) {
 func (c *Conn) Listen() (*os.File, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.fd < 0 {
+		return nil, os.ErrClosed
+	}
 	if err := unix.SetNonblock(c.fd, true); err != nil {
 		return nil, os.NewSyscallError("fcntl", err)
 	}
@@ -119,11 +122,16 @@ func (c *Conn) Listen() (*os.File, error) {
 	return os.NewFile(uintptr(fd), "nfnetlink"), nil
 }
 
-// Close closes the socket.
+// Close closes the socket. What is asked later fails with [os.ErrClosed].
 func (c *Conn) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return unix.Close(c.fd)
+	if c.fd < 0 {
+		return os.ErrClosed
+	}
+	fd := c.fd
+	c.fd = -1 // the number may be that of another file from now on
+	return unix.Close(fd)
 }
 
 // Do sends a request and waits for the kernel's word that it was done. A refusal
@@ -144,6 +152,9 @@ func (c *Conn) Get(m *Message, each func(h Header, body []byte) error) error {
 func (c *Conn) exchange(m *Message, flag uint16, each func(Header, []byte) error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.fd < 0 {
+		return os.ErrClosed
+	}
 	c.seq++
 	b := m.finish(c.seq)
 	binary.NativeEndian.PutUint16(b[6:], binary.NativeEndian.Uint16(b[6:])|flag)

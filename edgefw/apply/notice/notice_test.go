@@ -144,6 +144,28 @@ func TestOwnChangesAreNotTold(t *testing.T) {
 	})
 }
 
+func TestOwnChangesAreMadeAfterTheEnd(t *testing.T) {
+	for _, legacy := range []bool{true, false} {
+		w := watch(t, legacy)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		second := w.watcher
+		w.Do(func() {
+			var err error
+			if second, err = Open(Config{Legacy: legacy, Tables: ours}); err != nil {
+				t.Error(err)
+			}
+		})
+		if err := second.Run(ctx, func([]Change) {}); err != nil {
+			t.Error(err)
+		}
+		made := false
+		if err := second.Own(func() error { made = true; return nil }); err != nil || !made {
+			t.Errorf("legacy %v: made %v, %v", legacy, made, err)
+		}
+	}
+}
+
 func TestOthersAreToldOfDuringOwnChanges(t *testing.T) {
 	w := watch(t, false)
 	if err := w.watcher.Own(func() error {

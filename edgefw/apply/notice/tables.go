@@ -105,7 +105,7 @@ func (t *tables) change(h nfnl.Header, body []byte) (Change, bool) {
 func (t *tables) own(f func() error) error {
 	before, err := t.generation()
 	if err != nil {
-		return err
+		return f() // and it is told of, or the watcher is closed
 	}
 	t.mu.Lock()
 	t.mine = append(t.mine, window{after: before, upTo: open})
