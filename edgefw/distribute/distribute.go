@@ -24,9 +24,13 @@ const (
 	// ackTime is after how long without an acknowledgement the stream is made
 	// anew: a node answers as soon as its kernel did.
 	ackTime = time.Minute
-	// progressTime is how long writing writeChunk bytes may take: 4 kbit/s.
+	// progressTime is how long writing writeChunk bytes may take.
 	progressTime = 30 * time.Second
 	writeChunk   = 16 << 10
+	// slowest is the slowest line in bytes per second, about 4 kbit/s, and buffered
+	// what a stream may hold between the ends, in bytes.
+	slowest  = 512
+	buffered = 256 << 10
 	// retryCompile is when a compilation is tried again whose input could not be
 	// had.
 	retryCompile = time.Second

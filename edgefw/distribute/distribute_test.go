@@ -160,6 +160,22 @@ func TestANodeThatSaysNothingIsDialledAnew(t *testing.T) {
 	})
 }
 
+func TestAThinLineHasItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, nil)
+		f.run()
+		n := f.join("thin", nil, func(n *fake) { n.rate = 2 * slowest })
+		rs := random(60_000) // does not compress
+		f.set(rs, "thin")
+		<-time.After(10 * time.Minute)
+		synctest.Wait()
+		if s := f.state("thin"); s.State != StateProven || n.dialled() != 1 || n.received() < 240_000 {
+			t.Errorf("dialled %d times, %d bytes, %+v", n.dialled(), n.received(), s)
+		}
+		f.stop()
+	})
+}
+
 func TestANodeThatComesBackSaysWhatItHolds(t *testing.T) {
 	f := newFleet(t, nil)
 	f.run()

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -149,6 +151,8 @@ type fake struct {
 	refuse error
 	// mute says no Hello, deaf reads nothing after it.
 	mute, deaf bool
+	// rate, where set, is how many bytes it reads in a second.
+	rate int
 
 	mu      sync.Mutex
 	hold    *protocol.Holdings
@@ -311,7 +315,13 @@ type counting struct {
 }
 
 func (c *counting) Read(b []byte) (int, error) {
+	if c.n.rate > 0 {
+		b = b[:min(len(b), c.n.rate)]
+	}
 	got, err := c.Conn.Read(b)
+	if c.n.rate > 0 {
+		<-time.After(time.Duration(got) * time.Second / time.Duration(c.n.rate))
+	}
 	c.n.mu.Lock()
 	c.n.bytes += got
 	c.n.mu.Unlock()
@@ -332,6 +342,21 @@ func rules(rule string, first, n int) *model.Ruleset {
 		}},
 		Sets: map[model.SetID]model.Set{"set/a": set},
 	}
+}
+
+// random is a ruleset with n prefixes that do not compress well.
+func random(n int) *model.Ruleset {
+	numbers := make([]uint32, n)
+	source := rand.New(rand.NewPCG(1, 2))
+	for k := range numbers {
+		numbers[k] = source.Uint32() | 1
+	}
+	slices.Sort(numbers)
+	set := model.Set{}
+	for _, k := range slices.Compact(numbers) {
+		set.Prefixes = append(set.Prefixes, netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(k >> 24), byte(k >> 16), byte(k >> 8), byte(k)}), 32))
+	}
+	return &model.Ruleset{Sets: map[model.SetID]model.Set{"set/random": set}}
 }
 
 func rootOf(t *testing.T, rs *model.Ruleset) protocol.Hash {

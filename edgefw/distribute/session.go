@@ -45,6 +45,7 @@ type session struct {
 	heldRoot protocol.Hash
 	sent     uint64   // the newest revision that was sent on conn
 	flight   []uint64 // those that are not acknowledged
+	unheard  int      // bytes that were written since the latest acknowledgement
 	writing  bool
 	resyncs  int
 	silence  *time.Timer // ends a stream whose updates are not acknowledged
@@ -220,7 +221,7 @@ func (s *session) helloLocked(hello *protocol.Hello) error {
 	}
 	d.revision = max(d.revision, hello.Revision)
 	s.held, s.heldRoot = hello.Holds, hello.Holds.Root()
-	s.sent, s.flight = 0, nil
+	s.sent, s.flight, s.unheard = 0, nil, 0
 	s.silence.Stop()
 	n.state.Software, n.state.Applied = hello.Software, hello.Revision
 	if n.target == nil {
@@ -245,7 +246,7 @@ func (s *session) acknowledge(ack *protocol.Ack) {
 		d.mu.Unlock()
 		return
 	}
-	s.resyncs = 0
+	s.resyncs, s.unheard = 0, 0
 	for len(s.flight) > 0 && s.flight[0] <= ack.Revision {
 		s.flight = s.flight[1:]
 	}
@@ -278,10 +279,22 @@ func (d *Distributor) noteLocked(n *node, ack *protocol.Ack) {
 }
 
 // watchLocked ends the stream if what is under way is not acknowledged in time.
+// What was written may still be in the buffers of a thin line.
 func (s *session) watchLocked() {
 	if len(s.flight) == 0 {
 		s.silence.Stop()
 		return
 	}
-	s.silence.Reset(s.d.cfg.ackTime)
+	underWay := time.Duration(min(s.unheard, buffered)) * time.Second / slowest
+	s.silence.Reset(s.d.cfg.ackTime + underWay)
+}
+
+// progressed notes that bytes were written.
+func (s *session) progressed(conn net.Conn, n int) {
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	if s.conn == conn {
+		s.unheard += n
+		s.watchLocked()
+	}
 }

@@ -99,6 +99,7 @@ func (s *session) writeAll(conn net.Conn, b []byte) (sent int, err error) {
 		_ = conn.SetWriteDeadline(time.Now().Add(s.d.cfg.progressTime))
 		n, err = conn.Write(b[:min(len(b), writeChunk)])
 		sent, b = sent+n, b[n:]
+		s.progressed(conn, n)
 	}
 	return sent, err
 }

@@ -313,6 +313,14 @@ func TestLongReasonsAreCut(t *testing.T) {
 	}
 }
 
+func TestAnUnknownStateIsAFailure(t *testing.T) {
+	b := must(AppendAck(nil, Ack{Revision: 3, State: "levitating", Reason: "wind"}))(t)
+	_, ack, err := NewReader(bytes.NewReader(b)).FromNode()
+	if err != nil || ack.State != StateFailed || !strings.Contains(ack.Reason, "levitating") || !strings.Contains(ack.Reason, "wind") {
+		t.Errorf("got %+v, %v", ack, err)
+	}
+}
+
 func ExampleHash() {
 	hash, _ := HashSet(model.Set{Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}})
 	fmt.Printf("%.16s\n", hash)

@@ -75,14 +75,26 @@ func (r *Reader) FromNode() (hello *Hello, ack *Ack, err error) {
 	switch kind {
 	case frameHello:
 		hello = &Hello{}
-		return hello, nil, parse("hello", payload, hello)
+		err = parse("hello", payload, hello)
+		hello.Software = printable(hello.Software)
+		return hello, nil, err
 	case frameAck:
 		ack = &Ack{}
 		err = parse("acknowledgement", payload, ack)
-		ack.Reason = printable(ack.Reason)
+		ack.check()
 		return nil, ack, err
 	}
 	return nil, nil, fmt.Errorf("%w: a node sent a message of kind %d", errFrame, kind)
+}
+
+// check makes what a node says harmless.
+func (a *Ack) check() {
+	switch a.State {
+	case StateApplied, StateProven, StateRolledBack, StateFailed:
+	default:
+		a.State, a.Reason = StateFailed, fmt.Sprintf("the node says %.32q, which this server does not know: %s", a.State, a.Reason)
+	}
+	a.Reason = printable(a.Reason)
 }
 
 // Update reads what a server says.
@@ -140,13 +152,12 @@ func parse(what string, payload []byte, into any) error {
 
 // printable keeps a text of the other end harmless.
 func printable(s string) string {
-	s = strings.Map(func(r rune) rune {
+	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
 			return ' '
 		}
 		return r
-	}, s[:min(len(s), MaxReason)])
-	return strings.ToValidUTF8(s, "")
+	}, strings.ToValidUTF8(s[:min(len(s), MaxReason)], ""))
 }
 
 // WriteHello sends a Hello in one write.
