@@ -19,7 +19,6 @@ import (
 	"github.com/kedge-io/kedge/edgefw/model"
 	"github.com/kedge-io/kedge/edgefw/view"
 	"github.com/kedge-io/kedge/internal/lifecycle"
-	"github.com/kedge-io/kedge/server/addons"
 	"github.com/kedge-io/kedge/server/firewall"
 	"github.com/kedge-io/kedge/server/kube"
 	"github.com/kedge-io/kedge/tunnel"
@@ -51,7 +50,7 @@ func (s *Server) buildFirewall(report Report) {
 			return names
 		},
 		Lists: s.cfg.Layout.AddressLists(), UserAgent: "kedge/" + s.cfg.Version,
-		Ask: s.askNode, Dial: s.dialFirewall, Identify: s.join.AuthorizeNode,
+		Ask: s.askNode, Dial: s.dialFirewall, Identify: s.join.AuthorizeNode, Settled: s.join.Settled,
 		Report: func(err error) { report(firewall.Name, err) },
 	}
 	if s.balancer != nil {
@@ -97,7 +96,7 @@ func (s *Server) firewallComponents() []lifecycle.Component {
 	if s.firewall == nil {
 		return nil
 	}
-	return []lifecycle.Component{s.firewall.Component(kube.APIServer, addons.Name)}
+	return []lifecycle.Component{s.firewall.Component(kube.APIServer)}
 }
 
 // gated puts the firewall's gate before the API, unless it is disabled.

@@ -65,6 +65,9 @@ type Config struct {
 	Identify func(r *http.Request) (string, error)
 	// Lists is the folder for copies of lists of addresses.
 	Lists string
+	// Settled, where set, is told of each node that has joined, registered and is
+	// connected.
+	Settled func(ctx context.Context, node string) error
 	// Sets are the address sets by name; nil for those of the API. Balanced are the
 	// services of type LoadBalancer; nil for none. What they return is not changed
 	// afterwards.

@@ -104,8 +104,8 @@ func (f *Firewall) Kick() {
 func (f *Firewall) Up(node string) {
 	if f.places.look(node) {
 		f.Kick()
-		f.compare(node)
 	}
+	f.compare(node)
 	if f.running.Load() {
 		f.dist.Connected(node)
 	}

@@ -91,6 +91,11 @@ func (f *Firewall) keepAnnotations(ctx context.Context) {
 }
 
 func (f *Firewall) annotate(ctx context.Context, name string) error {
+	if f.places.settled(name) && f.cfg.Settled != nil {
+		if err := f.cfg.Settled(ctx, name); err != nil {
+			f.log.Warn("it stays noted where a node joined from", "node", name, "error", err)
+		}
+	}
 	obj, exists, err := f.caches.nodes.GetStore().GetByKey(name)
 	if err != nil || !exists {
 		return err

@@ -41,6 +41,8 @@ type place struct {
 	// joins is where it joins from; it counts until the time.
 	joins netip.Addr
 	until time.Time
+	// settled tells that the time of joining is over because the node is there.
+	settled bool
 	// vacant is until when links are those of a machine that has just lost the
 	// name: it may take a moment until they are closed.
 	vacant time.Time
@@ -183,6 +185,18 @@ func (p *places) remember(node string) []netip.Addr {
 	return addrs
 }
 
+// settled tells, once, that a node that joined is there.
+func (p *places) settled(node string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at := p.nodes[node]
+	if at == nil || !at.settled {
+		return false
+	}
+	at.settled = false
+	return true
+}
+
 // joining returns the nodes that were let in and have no object yet, sorted.
 func (p *places) joining() []string {
 	p.mu.Lock()
@@ -215,8 +229,8 @@ func (at *place) look(links []netip.Addr, now time.Time) {
 		at.seen = slices.DeleteFunc(at.seen, func(s sighting) bool { return s.addr == a })
 		at.seen = slices.Insert(at.seen, 0, sighting{addr: a, last: now, present: true})
 	}
-	if at.linked && at.exists {
-		at.joins = netip.Addr{}
+	if at.linked && at.exists && at.joins.IsValid() {
+		at.joins, at.settled = netip.Addr{}, true
 	}
 }
 

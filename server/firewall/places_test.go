@@ -63,6 +63,9 @@ func TestJoiningNodeCountsBeforeItHasAnObject(t *testing.T) {
 	}
 	a.want(t, away)
 	a.wantRemembered(t, away)
+	if !a.settled("edge") || a.settled("edge") {
+		t.Error("it is not told once that the node is there")
+	}
 }
 
 func TestJoinThatGoesNoFurtherIsForgotten(t *testing.T) {

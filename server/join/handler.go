@@ -158,6 +158,16 @@ func (s *Server) comesFrom(r *http.Request, nodes *Nodes, node string) {
 	s.config.Joining(r.Context(), node, from)
 }
 
+// Settled says that a machine that joined has registered and is connected: where it
+// joined from counts no more, also not after a restart of the server.
+func (s *Server) Settled(ctx context.Context, node string) error {
+	_, nodes, err := s.stores()
+	if err != nil {
+		return err
+	}
+	return nodes.Settled(ctx, node)
+}
+
 func bearer(r *http.Request) (id, secret string, err error) {
 	text, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok {

@@ -285,4 +285,14 @@ func TestAddressOfAJoinIsHandedOnBeforeTheAnswerAndAfterARestart(t *testing.T) {
 	if got := <-recalled; got != "edge-1 127.0.0.1 true" {
 		t.Errorf("recalled %q", got)
 	}
+	if err := again.Settled(t.Context(), "edge-1"); err != nil {
+		t.Fatal(err)
+	}
+	third := New(again.config, slog.New(slog.DiscardHandler))
+	runComponent(t, third)
+	select {
+	case got := <-recalled:
+		t.Errorf("recalled %q, which has settled", got)
+	default: // what is recalled is told before the component is ready
+	}
 }

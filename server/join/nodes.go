@@ -44,7 +44,7 @@ type Claim struct {
 	// Former devices held the name before and have lost every right.
 	Former []wire.Pin
 	// From is where the device came from when it joined last, and Joined when
-	// that was; zero if that was never noted.
+	// that was; zero once it has registered, and if that was never noted.
 	From   netip.Addr
 	Joined time.Time
 }
@@ -87,6 +87,15 @@ func (n *Nodes) Take(ctx context.Context, node string, device wire.Pin) error {
 func (n *Nodes) Joined(ctx context.Context, node string, from netip.Addr) error {
 	return n.set(ctx, node, func(claim *Claim) error {
 		claim.From, claim.Joined = from, n.now()
+		return nil
+	})
+}
+
+// Settled forgets where a machine joined from: it has registered, and its link says
+// where it is.
+func (n *Nodes) Settled(ctx context.Context, node string) error {
+	return n.set(ctx, node, func(claim *Claim) error {
+		claim.From, claim.Joined = netip.Addr{}, time.Time{}
 		return nil
 	})
 }
@@ -183,7 +192,9 @@ func (c *Claim) data(into map[string][]byte) map[string][]byte {
 	if into == nil {
 		into = map[string][]byte{}
 	}
-	delete(into, keyDevice)
+	for _, key := range []string{keyDevice, keyFrom, keyJoined} {
+		delete(into, key)
+	}
 	if c.Device != (wire.Pin{}) {
 		into[keyDevice] = []byte(c.Device.String())
 	}

@@ -46,8 +46,8 @@ type Config struct {
 	// right to it and the address that it comes from. The machine has its answer
 	// when it returns.
 	Joining func(ctx context.Context, node string, addr netip.Addr)
-	// Joined, where set, is told at the start who has ever joined, from where and
-	// when.
+	// Joined, where set, is told at the start who has joined and not settled (see
+	// [Server.Settled]), from where and when.
 	Joined func(node string, addr netip.Addr, at time.Time)
 	// UserAgent is what that client calls itself.
 	UserAgent string
