@@ -15,6 +15,9 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 
 	"github.com/kedge-io/kedge/internal/testx"
 	"github.com/kedge-io/kedge/tests/lab"
@@ -60,7 +63,7 @@ func TestJoiningAClosedCluster(t *testing.T) {
 	known(t, wan, true, c.Server, edge1, edge2)
 	annotated(t, c, wan)
 	t.Run("a node cannot say where it comes from", func(t *testing.T) { noClaim(t, c) })
-	t.Run("events and figures", func(t *testing.T) { figures(t, c) })
+	t.Run("figures", func(t *testing.T) { figures(t, c) })
 
 	began = time.Now()
 	cluster.Must(t, c.Lab.Site("site2").Readdress(roamed))
@@ -70,6 +73,8 @@ func TestJoiningAClosedCluster(t *testing.T) {
 	annotated(t, c, roamed)
 	known(t, wan, false, c.Server, edge1, edge2)
 	c.WaitNode(t, "edge2", corev1.ConditionTrue)
+
+	t.Run("the server starts anew", func(t *testing.T) { restarted(t, c, stranger, edge1, edge2) })
 
 	c.Kubectl(t, "delete", "node", "edge2")
 	began = time.Now()
@@ -155,6 +160,32 @@ func refused(t *testing.T, c *cluster.Cluster, n *cluster.Node) {
 	}
 }
 
+// restarted kills the server. When it answers again, strangers are kept out from
+// the first answer on, and nodes are known.
+func restarted(t *testing.T, c *cluster.Cluster, stranger *cluster.Node, nodes ...*cluster.Node) {
+	t.Helper()
+	cluster.Must(t, c.Server.Kill())
+	cluster.Must(t, c.Server.Start())
+	testx.Eventually(t, cluster.Patience, "the server keeps a stranger out", func(context.Context) error {
+		out, err := kubectl(t, c, stranger, "get", "--raw", "/version")
+		if err == nil {
+			t.Fatalf("a stranger was let in at the start: %s", out)
+		}
+		if !strings.Contains(err.Error(), "the edge firewall keeps") {
+			return err
+		}
+		return nil
+	})
+	c.Connect(t)
+	c.WaitEnforced(t, "closed")
+	known(t, c.Lab.Site("site1").WAN(), true, append(nodes, c.Server)...)
+	known(t, roamed, true, append(nodes, c.Server)...)
+	for _, n := range nodes {
+		reaches(t, c, n, true)
+		c.WaitNode(t, n.Name(), corev1.ConditionTrue)
+	}
+}
+
 // kubectl is the administrator's, run on a host.
 func kubectl(t *testing.T, c *cluster.Cluster, n *cluster.Node, args ...string) (string, error) {
 	t.Helper()
@@ -168,19 +199,24 @@ func kubectl(t *testing.T, c *cluster.Cluster, n *cluster.Node, args ...string) 
 // noClaim tries to write what only servers write, with the rights of a node.
 func noClaim(t *testing.T, c *cluster.Cluster) {
 	t.Helper()
-	for i, args := range [][]string{
-		{"annotate", "node", "edge2", "--overwrite", "kedge.io/public-address=192.0.2.66", "--as", "system:node:edge2", "--as-group", "system:nodes"},
-		{"annotate", "node", "edge2", "kedge.io/public-address-", "--as", "system:node:edge2", "--as-group", "system:nodes"},
-		{"patch", "node", "edge2", "--subresource", "status", "-p", `{"metadata":{"annotations":{"kedge.io/public-address":"192.0.2.66"}}}`, "--as", "system:kedge:agent:edge2", "--as-group", "system:kedge:agents"},
-		{"patch", "node", "edge2", "--subresource", "status", "-p", `{"metadata":{"labels":{"node-role.kubernetes.io/control-plane":"true"}}}`, "--as", "system:kedge:agent:edge2", "--as-group", "system:kedge:agents"},
+	const (
+		claim = `{"metadata":{"annotations":{"kedge.io/public-address":"192.0.2.66"}}}`
+		clear = `{"metadata":{"annotations":{"kedge.io/public-address":null}}}`
+		label = `{"metadata":{"labels":{"node-role.kubernetes.io/control-plane":"true"}}}`
+	)
+	for _, try := range []struct{ user, group, patch, refusal string }{
+		{"system:node:edge2", "system:nodes", claim, "kedge-node-claims"},
+		{"system:node:edge2", "system:nodes", clear, "kedge-node-claims"},
+		{"system:kedge:agent:edge2", "system:kedge:agents", claim, "kedge-node-claims"},
+		{"system:kedge:agent:edge2", "system:kedge:agents", label, "kedge-agent-labels"},
 	} {
-		out, err := c.TryKubectl(t.Context(), args...)
-		policy := "kedge-node-claims"
-		if i == 3 {
-			policy = "kedge-agent-labels"
-		}
-		if err == nil || !strings.Contains(err.Error(), policy) {
-			t.Errorf("%v: %q, %v", args, out, err)
+		config := rest.CopyConfig(c.Config)
+		config.Impersonate = rest.ImpersonationConfig{UserName: try.user, Groups: []string{try.group}}
+		client, err := kubernetes.NewForConfig(config)
+		cluster.Must(t, err)
+		_, err = client.CoreV1().Nodes().Patch(t.Context(), "edge2", types.MergePatchType, []byte(try.patch), metav1.PatchOptions{}, "status")
+		if err == nil || !strings.Contains(err.Error(), try.refusal) {
+			t.Errorf("%s by %s: %v", try.patch, try.user, err)
 		}
 	}
 }
@@ -188,12 +224,15 @@ func noClaim(t *testing.T, c *cluster.Cluster) {
 // figures looks at what is told of it all.
 func figures(t *testing.T, c *cluster.Cluster) {
 	t.Helper()
-	text := c.Kubectl(t, "get", "--raw", "/metrics")
-	for _, line := range []string{`kedge_firewall_nodes{state="Applied"} 3`, "kedge_firewall_join_seconds_count 2", "kedge_firewall_api_refused_total"} {
-		if !strings.Contains(text, line) {
-			t.Errorf("the server's metrics lack %s", line)
+	testx.Eventually(t, cluster.Patience, "the server's metrics", func(ctx context.Context) error {
+		text, err := c.TryKubectl(ctx, "get", "--raw", "/metrics")
+		for _, line := range []string{`kedge_firewall_nodes{state="Applied"} 3`, "kedge_firewall_join_seconds_count 2", "kedge_firewall_api_refused_total"} {
+			if !strings.Contains(text, line) {
+				err = errors.Join(err, fmt.Errorf("they lack %s", line))
+			}
 		}
-	}
+		return err
+	})
 	fleet, err := c.Firewalls(t.Context())
 	if err != nil || len(fleet.Nodes) != 3 {
 		t.Errorf("the server tells of %+v, %v", fleet, err)
