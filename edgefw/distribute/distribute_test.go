@@ -176,6 +176,26 @@ func TestAThinLineHasItsTime(t *testing.T) {
 	})
 }
 
+func TestWhatIsInBuffersHasItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, nil)
+		f.run()
+		n := f.join("thin", nil, func(n *fake) {
+			n.handle = func(n *fake, conn net.Conn, u *protocol.Update) error {
+				<-time.After(3 * ackTime) // until it has come out of them
+				return n.take(conn, u)
+			}
+		})
+		f.set(random(60_000), "thin")
+		<-time.After(4 * ackTime)
+		synctest.Wait()
+		if s := f.state("thin"); s.State != StateProven || n.dialled() != 1 {
+			t.Errorf("dialled %d times, %+v", n.dialled(), s)
+		}
+		f.stop()
+	})
+}
+
 func TestANodeThatComesBackSaysWhatItHolds(t *testing.T) {
 	f := newFleet(t, nil)
 	f.run()
