@@ -3,6 +3,7 @@ package apply
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/kedge-io/kedge/edgefw/apply/notice"
 )
@@ -14,6 +15,9 @@ func (k *Kernel) Watch(ctx context.Context, changed func()) error {
 	watcher, err := notice.Open(notice.Config{
 		Legacy: k.families[0].program.variant == Legacy,
 		Tables: []string{"mangle", "filter"},
+		// Four questions of a microsecond each; the rest of the second is for the
+		// programs that make the rules anew, on a busy machine.
+		Interval: 150 * time.Millisecond,
 	})
 	if err != nil {
 		return fmt.Errorf("watching the rules of iptables: %w", err)
