@@ -1,6 +1,7 @@
 package distribute
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -21,7 +22,14 @@ import (
 	"github.com/kedge-io/kedge/edgefw/protocol"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// What compresses is made once and must not belong to the bubble of one test.
+	wire, err := protocol.AppendPart(nil, protocol.Part{Kind: protocol.KindSet, Body: make([]byte, 1<<10)})
+	if _, _, again := protocol.NewReader(bytes.NewReader(wire)).FromNode(); err != nil || again == nil {
+		panic(fmt.Sprint("warm up: ", err, again))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // fleet is a distributor, what it compiles, and its nodes.
 type fleet struct {
