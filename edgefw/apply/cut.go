@@ -73,12 +73,11 @@ func (c cutter) cut(f conntrack.Flow) (bool, error) {
 		return false, err
 	}
 	// The first packets of kedge's own connections may have passed before there
-	// were rules that note their mark.
-	if marked := f; found && socket.Mark != 0 {
-		marked.Mark = socket.Mark
-		if c.own.mayLive(marked, c.may) {
-			return false, nil
-		}
+	// were rules that note their mark, or before the kernel looked at flows at all:
+	// then the first one that it saw may be the server's, and the flow seems to
+	// come in.
+	if f.Mark == model.LinkMark || found && socket.Mark == model.LinkMark {
+		return false, nil
 	}
 	err = c.table.Delete(f)
 	if err != nil && !errors.Is(err, conntrack.ErrGone) {
