@@ -222,11 +222,11 @@ func goesBack(t *testing.T, c *cluster.Cluster, n *cluster.Node, a try, server s
 	began := time.Now()
 	c.Apply(t, firewall(name, n.Name(), strings.ReplaceAll(a.spec, "SERVER", server)))
 	cutAndBack(t, name, began, probe)
+	reported(t, c, n, name)
 	v := state(t, n, "reports it", rolledBack)
 	if !strings.Contains(v.Reason, "could not reach its server") || v.Rollbacks == 0 {
 		t.Errorf("%s: it says %+v", name, v)
 	}
-	reported(t, c, n, name)
 	if err := probe(t.Context()); err != nil {
 		t.Errorf("%s: the former rules do not stay: %v", name, err)
 	}
