@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -66,7 +67,9 @@ type Kernel struct {
 	read  bool // what the families know is what the kernel has
 	split splitter
 
-	watcher *notice.Watcher // nil while nobody watches
+	watcher  *notice.Watcher // nil while nobody watches
+	enforces bool            // there is something to watch
+	turned   chan struct{}   // closed when that changes
 
 	words sync.Map // comments and prefixes of log entries -> render.Entry
 }
@@ -82,7 +85,7 @@ func New(cfg Config) (*Kernel, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reaching the kernel's sets: %w", err)
 	}
-	k := &Kernel{cfg: cfg, sets: sets}
+	k := &Kernel{cfg: cfg, sets: sets, turned: make(chan struct{})}
 	for _, f := range []render.Family{render.V4, render.V6} {
 		k.families = append(k.families, newFamily(f, programs[f], sets))
 	}
@@ -105,6 +108,9 @@ func (k *Kernel) Apply(ctx context.Context, w Wish) (Result, error) {
 func (k *Kernel) apply(ctx context.Context, w Wish) (Result, error) {
 	began := time.Now()
 	done, err := k.attempt(ctx, w)
+	k.turn(err != nil || slices.ContainsFunc(k.families, func(f *family) bool {
+		return f.present.table != nil && !f.present.table.Empty()
+	}))
 	if err != nil {
 		k.read = false
 		return Result{}, err

@@ -18,6 +18,7 @@ func (k *Kernel) Remove(ctx context.Context) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.wish, k.read = nil, false
+	k.turn(false)
 	return RemoveAll(ctx)
 }
 

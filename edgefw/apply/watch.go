@@ -10,8 +10,27 @@ import (
 
 // Watch makes the last wish anew whenever somebody changes or flushes what is
 // ours, until ctx ends, and calls changed after each time. With rules of others
-// it does nothing.
+// it does nothing. While nothing is enforced it does not even look: the kernel
+// makes tables of the legacy variant for whoever asks about them.
 func (k *Kernel) Watch(ctx context.Context, changed func()) error {
+	for ctx.Err() == nil {
+		enforcing, turned := k.enforcing()
+		if enforcing {
+			if err := k.watch(ctx, turned, changed); err != nil {
+				return err
+			}
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-turned:
+		}
+	}
+	return nil
+}
+
+// watch watches until turned is closed.
+func (k *Kernel) watch(ctx context.Context, turned <-chan struct{}, changed func()) error {
 	watcher, err := notice.Open(notice.Config{
 		Legacy: k.families[0].program.variant == Legacy,
 		Tables: []string{"mangle", "filter"},
@@ -22,6 +41,15 @@ func (k *Kernel) Watch(ctx context.Context, changed func()) error {
 	if err != nil {
 		return fmt.Errorf("watching the rules of iptables: %w", err)
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		defer cancel()
+		select {
+		case <-ctx.Done():
+		case <-turned:
+		}
+	}()
 	k.setWatcher(watcher)
 	defer k.setWatcher(nil)
 	if k.repair(ctx) { // what happened before the watcher was there
@@ -32,6 +60,23 @@ func (k *Kernel) Watch(ctx context.Context, changed func()) error {
 			changed()
 		}
 	})
+}
+
+// enforcing tells whether there is anything, and returns what is closed when that
+// turns into the opposite.
+func (k *Kernel) enforcing() (bool, <-chan struct{}) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.enforces, k.turned
+}
+
+// turn tells Watch what is so now.
+func (k *Kernel) turn(enforces bool) {
+	if k.enforces != enforces {
+		k.enforces = enforces
+		close(k.turned)
+		k.turned = make(chan struct{})
+	}
 }
 
 func (k *Kernel) setWatcher(w *notice.Watcher) {

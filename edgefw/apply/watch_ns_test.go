@@ -4,7 +4,12 @@ package apply_test
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -59,6 +64,45 @@ func TestRulesOfOthersAreNoReasonToAct(t *testing.T) {
 			t.Errorf("the generation after A is to be B:\n%s", rules)
 		}
 	})
+}
+
+func TestNothingToEnforceMakesNoTables(t *testing.T) {
+	// Tables that were made stay until the namespace goes: this needs a new one.
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), idle+"=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("%v; the kernel has tables of iptables-legacy: %s", err, out)
+	}
+}
+
+// idle tells the test binary to enforce nothing and to print which tables of
+// iptables-legacy the kernel has then.
+const idle = "KEDGE_TEST_APPLY_IDLE"
+
+func enforceNothing() error {
+	k, err := apply.New(apply.Config{Variant: apply.Legacy, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- k.Watch(ctx, func() {}) }()
+	for range 3 {
+		if _, err := k.Apply(ctx, apply.Wish{Ruleset: &model.Ruleset{}, Facts: facts()}); err != nil {
+			return err
+		}
+	}
+	cancel()
+	for _, file := range []string{"ip_tables_names", "ip6_tables_names"} {
+		text, err := os.ReadFile("/proc/thread-self/net/" + file)
+		if err != nil {
+			return err
+		}
+		fmt.Print(string(text))
+	}
+	return <-ended
 }
 
 // watch watches until the test ends.
