@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -35,27 +34,29 @@ type bench struct {
 	number int        // of the latest step
 }
 
-// topology has the real nodes only where they are asked for: ten real kedges at a
-// time need more inotify instances than most machines give to a user.
-func topology(o options) lab.Topology {
+// topology has real nodes, or a host for a crowd.
+func topology(edges bool) lab.Topology {
 	t := lab.OneServer()
-	for k := 1; k <= sites && (slices.Contains(o.only, "real") || slices.Contains(o.only, "set")); k++ {
+	if !edges {
+		t.Sites = append(t.Sites, lab.Site{Name: "crowded", Public: true, Hosts: []string{"crowd"}})
+		return t
+	}
+	for k := 1; k <= sites; k++ {
 		t.Sites = append(t.Sites, lab.Site{
 			Name: fmt.Sprintf("site%d", k), Hosts: []string{fmt.Sprintf("edge%da", k), fmt.Sprintf("edge%db", k)},
 		})
 	}
-	t.Sites = append(t.Sites, lab.Site{Name: "crowded", Public: true, Hosts: []string{"crowd"}})
 	return t
 }
 
-func up(t *bed.Attempted, o options, r *results) *bench {
+func up(t *bed.Attempted, o options, r *results, edges bool) *bench {
 	self, err := os.Executable()
 	cluster.Must(t, err)
 	// What the packages for tests look at.
 	cluster.Must(t, os.Setenv("KEDGE_BINARY", o.kedge))
 	cluster.Must(t, os.Setenv("KEDGE_LAB_DIR", o.out))
 	b := &bench{t: t, o: o, r: r, self: self}
-	b.Cluster = cluster.New(t, topology(o), cluster.Options{
+	b.Cluster = cluster.New(t, topology(edges), cluster.Options{
 		Bare: []string{"crowd"},
 		// 500 nodes need 500 ranges of pods.
 		ServerArgs: []string{"--cluster-cidr", "10.96.0.0/12"},

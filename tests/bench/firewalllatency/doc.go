@@ -14,7 +14,7 @@
 //	watch      the baseline: 500 plain watches of EdgeFirewalls at the API, as agents
 //	           would have that look for themselves; nothing is compiled or enforced
 //
-// In each part one more watch, beside the server, tells when the API has the
+// The first two have one laboratory, the others another. In each part one more watch, beside the server, tells when the API has the
 // change: what comes before that is kubectl and the API server.
 //
 // Start reading at main.go; steps.go is one change.

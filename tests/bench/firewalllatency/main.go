@@ -26,11 +26,17 @@ type options struct {
 	profile      bool
 }
 
-var parts = []struct {
-	name string
-	run  func(*bench)
-}{
-	{"real", (*bench).real}, {"set", (*bench).set}, {"simulated", (*bench).simulated}, {"watch", (*bench).watch},
+// part is one thing to measure. Parts of one laboratory have it in common; in the
+// other one there is nothing but a server and a crowd.
+type part struct {
+	name  string
+	edges bool
+	run   func(*bench)
+}
+
+var parts = []part{
+	{"real", true, (*bench).real}, {"set", true, (*bench).set},
+	{"simulated", false, (*bench).simulated}, {"watch", false, (*bench).watch},
 }
 
 func main() {
@@ -78,7 +84,7 @@ func parse(args []string) (options, error) {
 	return o, os.MkdirAll(o.out, 0o755)
 }
 
-// measure brings the laboratory up and takes all parts in it.
+// measure brings the laboratories up, one after the other, and takes all parts.
 func measure(args []string) error {
 	o, err := parse(args)
 	if err != nil {
@@ -86,17 +92,30 @@ func measure(args []string) error {
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer cancel()
-	r := &results{Began: time.Now().UTC(), Steps: o.steps, Nodes: o.nodes}
-	err = bed.Attempt(ctx, "firewalllatency", func(t *bed.Attempted) {
-		b := up(t, o, r)
-		for _, p := range parts {
-			if slices.Contains(o.only, p.name) {
-				fmt.Fprintf(os.Stderr, "%s %s\n", time.Now().Format("15:04:05"), p.name)
-				p.run(b)
-			}
-		}
-	})
+	r := &results{Began: time.Now().UTC(), Steps: o.steps, Nodes: o.nodes, Series: map[string][]time.Duration{}, Load: map[string]string{}}
+	err = errors.Join(inLab(ctx, o, r, true), inLab(ctx, o, r, false))
 	err = errors.Join(err, r.write(filepath.Join(o.out, "results.json")))
 	r.print(os.Stdout)
 	return err
+}
+
+// inLab takes the parts of one laboratory.
+func inLab(ctx context.Context, o options, r *results, edges bool) error {
+	var wanted []part
+	for _, p := range parts {
+		if p.edges == edges && slices.Contains(o.only, p.name) {
+			wanted = append(wanted, p)
+		}
+	}
+	if len(wanted) == 0 {
+		return nil
+	}
+	return bed.Attempt(ctx, "firewalllatency", func(t *bed.Attempted) {
+		b := up(t, o, r, edges)
+		for _, p := range wanted {
+			fmt.Fprintf(os.Stderr, "%s %s\n", time.Now().Format("15:04:05"), p.name)
+			p.run(b)
+			r.loaded(p.name)
+		}
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,6 +16,8 @@ import (
 type results struct {
 	Began        time.Time
 	Steps, Nodes int
+	// Load is the machine's load average at the end of each part.
+	Load map[string]string
 
 	mu     sync.Mutex
 	Series map[string][]time.Duration // part, and how it was changed
@@ -30,11 +33,16 @@ func seriesOf(part string, kubectl bool) string {
 func (r *results) note(part string, kubectl bool, took time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.Series == nil {
-		r.Series = map[string][]time.Duration{}
-	}
 	name := seriesOf(part, kubectl)
 	r.Series[name] = append(r.Series[name], took)
+}
+
+// loaded notes how busy the machine was: for a minute, five and fifteen.
+func (r *results) loaded(part string) {
+	text, err := os.ReadFile("/proc/loadavg")
+	if words := strings.Fields(string(text)); err == nil && len(words) > 3 {
+		r.Load[part] = strings.Join(words[:3], " ")
+	}
 }
 
 func (r *results) write(path string) error {
@@ -77,6 +85,11 @@ func (r *results) print(w io.Writer) {
 				ratio = fmt.Sprintf("| %.2f | %.2f |", half/ms(base, 0.5), late/ms(base, 0.99))
 			}
 			fmt.Fprintf(w, "| %s | %s | %d | %.0f | %.0f | %.0f %s\n", from, row.what, len(list), half, late, most, ratio)
+		}
+	}
+	for _, p := range parts {
+		if load := r.Load[p.name]; load != "" {
+			fmt.Fprintf(w, "load average at the end of part %s: %s\n", p.name, load)
 		}
 	}
 }
