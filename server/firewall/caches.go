@@ -24,6 +24,9 @@ type caches struct {
 	late sync.Once
 	// synced is closed once these have read everything.
 	synced chan struct{}
+	// told tell whether the handlers of an informer were told all that it read at
+	// first, which is later than that it was read.
+	told map[cache.SharedInformer]cache.InformerSynced
 }
 
 // kind is one kind of object that is watched.
@@ -61,7 +64,7 @@ func (f *Firewall) kinds(a api) map[*cache.SharedInformer]kind {
 
 // watch makes the informers. Nothing runs afterwards.
 func (f *Firewall) watch(a api) error {
-	f.caches.synced = make(chan struct{})
+	f.caches.synced, f.caches.told = make(chan struct{}), map[cache.SharedInformer]cache.InformerSynced{}
 	for informer, k := range f.kinds(a) {
 		if k.source == nil {
 			continue
@@ -70,10 +73,11 @@ func (f *Firewall) watch(a api) error {
 		if err := i.SetTransform(k.slim); err != nil {
 			return fmt.Errorf("watch %T: %w", k.example, err)
 		}
-		if _, err := i.AddEventHandler(k.handler); err != nil {
+		handler, err := i.AddEventHandler(k.handler)
+		if err != nil {
 			return fmt.Errorf("watch %T: %w", k.example, err)
 		}
-		*informer = i
+		*informer, f.caches.told[i] = i, handler.HasSynced
 	}
 	return nil
 }
@@ -91,12 +95,13 @@ func (c *caches) start(ctx context.Context) error {
 	return nil
 }
 
-// run runs informers and waits until they know everything.
+// run runs informers and waits until they know everything and have told it: where
+// nodes come from is known by their handler alone.
 func (c *caches) run(ctx context.Context, informers ...cache.SharedInformer) bool {
 	var synced []cache.InformerSynced
 	for _, i := range informers {
 		c.running.Go(func() { i.RunWithContext(ctx) })
-		synced = append(synced, i.HasSynced)
+		synced = append(synced, c.told[i])
 	}
 	return cache.WaitForCacheSync(ctx.Done(), synced...)
 }
