@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -32,10 +33,23 @@ type statuses struct {
 	since map[types.UID]contained
 }
 
-// contained is from which revision on a generation of a firewall is in the rules.
+// contained is from which revision on a generation of a firewall is in the rules,
+// with the address sets that it names as they are.
 type contained struct {
 	generation int64
+	sets       string
 	revision   uint64
+}
+
+// contentOf tells address sets apart that a firewall names: one that did not change
+// keeps its slice.
+func contentOf(f model.Firewall, sets map[string]model.AddressSet) string {
+	var b strings.Builder
+	for _, name := range sources.AddressSets(f) {
+		prefixes := sets[name].Prefixes
+		fmt.Fprintf(&b, "%s %p %d\n", name, prefixes, len(prefixes))
+	}
+	return b.String()
 }
 
 func newStatuses(f *Firewall) *statuses {
@@ -145,9 +159,9 @@ func (s *statuses) sum(o *v1alpha1.EdgeFirewall, now *compiled, selected []strin
 	if at < 0 || now.input.Firewalls[at].Generation != o.Generation {
 		return summed{}, false
 	}
-	in, ok := s.since[o.UID]
-	if !ok || in.generation != o.Generation {
-		in = contained{o.Generation, now.revision}
+	in, sets := s.since[o.UID], contentOf(now.input.Firewalls[at], now.input.Inventory.AddressSets)
+	if in.revision == 0 || in.generation != o.Generation || in.sets != sets {
+		in = contained{o.Generation, sets, now.revision}
 		s.since[o.UID] = in
 	}
 	sums := summed{revision: in.revision, missing: missing(now.input.Firewalls[at], now.input.Inventory.AddressSets)}
