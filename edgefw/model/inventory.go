@@ -25,8 +25,8 @@ type Node struct {
 	Server bool
 	// Public are the addresses that the servers see it come from.
 	Public []netip.Addr
-	// Reported are all addresses that the node says it has; they may be private
-	// and those of other nodes, too.
+	// Reported are addresses that the node says it has; they may be private, those
+	// of other nodes or a lie, so only its own site believes them.
 	Reported []netip.Addr
 	// PodRanges are its pods' ranges.
 	PodRanges []netip.Prefix

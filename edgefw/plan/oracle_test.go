@@ -119,7 +119,7 @@ func (o oracle) isNode(a netip.Addr, chosen func(model.Node) bool) bool {
 		if !chosen(n) {
 			continue
 		}
-		if slices.Contains(n.Public, a) || slices.Contains(n.Reported, a) && (!a.IsPrivate() || o.near(n)) {
+		if slices.Contains(n.Public, a) || slices.Contains(n.Reported, a) && o.near(n) {
 			return true
 		}
 	}

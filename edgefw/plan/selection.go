@@ -114,7 +114,7 @@ func (s *selection) candidates(direction int, otherwise model.Action) []model.Ho
 }
 
 // nearOf are the sets of nodes' addresses that a selection names and that have
-// private ones at a site.
+// some at a site that its nodes claim.
 func (r *run) nearOf(site string, s *selection) []model.SetID {
 	if site == "" {
 		return nil

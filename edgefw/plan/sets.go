@@ -130,12 +130,12 @@ func (r *run) addCluster(b *netipx.IPSetBuilder) {
 	addAll(b, r.in.Known)
 }
 
-// near are the private addresses of chosen nodes at a site.
+// near are the addresses that chosen nodes of a site say they have.
 func (r *run) near(s source, site string) *set {
 	var b netipx.IPSetBuilder
 	for _, i := range r.sites.nodes[site] {
 		if s.chooses(&r.in.Inventory.Nodes[i]) {
-			addAll(&b, r.sites.private[i])
+			addAll(&b, r.sites.claimed[i])
 		}
 	}
 	return &set{value: model.Set{Prefixes: prefixesOf(&b)}}
@@ -148,7 +148,7 @@ func (r *run) known(site string) *set {
 		addAll(&b, r.sites.public[i])
 	}
 	for _, i := range r.sites.nodes[site] {
-		addAll(&b, r.sites.private[i])
+		addAll(&b, r.sites.claimed[i])
 	}
 	addAll(&b, r.in.Known)
 	return &set{value: model.Set{Prefixes: prefixesOf(&b)}}

@@ -18,21 +18,23 @@ const nearServers = "servers"
 
 // A private address says nothing where another site may have the same. So it is
 // told only to nodes of its own site: those that share an address by which the
-// servers see them come.
+// servers see them come. Global addresses that no server sees are told to these
+// alone as well.
 type sites struct {
 	// of is the site of each node by its index, "" for one that is alone.
 	of []string
-	// nodes are the indexes of nodes that one of a site may meet by private
-	// addresses.
+	// nodes are the indexes of nodes that one of a site may meet by the addresses
+	// that they claim.
 	nodes map[string][]int
-	// public and private are addresses by which a node is met from everywhere,
-	// and at its site.
-	public, private [][]netip.Addr
+	// public are addresses by which servers see a node, claimed those that it says
+	// it has. Nobody but its own site believes the latter: one node must not open
+	// the others to any address in the world.
+	public, claimed [][]netip.Addr
 }
 
 func sitesOf(inv *model.Inventory) *sites {
 	s := &sites{of: make([]string, len(inv.Nodes)), nodes: map[string][]int{},
-		public: make([][]netip.Addr, len(inv.Nodes)), private: make([][]netip.Addr, len(inv.Nodes))}
+		public: make([][]netip.Addr, len(inv.Nodes)), claimed: make([][]netip.Addr, len(inv.Nodes))}
 	byKey := map[string][]int{}
 	keys := make([][]string, len(inv.Nodes))
 	for i := range inv.Nodes {
@@ -48,7 +50,7 @@ func sitesOf(inv *model.Inventory) *sites {
 	return s
 }
 
-// sort tells addresses that mean one machine everywhere from those that do not.
+// sort tells addresses that are seen from those that are claimed.
 // Addresses of pods and services are nobody's.
 func (s *sites) sort(inv *model.Inventory, i int) {
 	n := &inv.Nodes[i]
@@ -59,12 +61,8 @@ func (s *sites) sort(inv *model.Inventory, i int) {
 	}
 	for _, a := range n.Reported {
 		a = a.Unmap().WithZone("")
-		switch {
-		case !a.IsGlobalUnicast() || inside(inv.Pods, a) || inside(inv.Services, a) || inside(n.PodRanges, a):
-		case isPrivate(a):
-			s.private[i] = append(s.private[i], a)
-		default:
-			s.public[i] = append(s.public[i], a)
+		if a.IsGlobalUnicast() && !inside(inv.Pods, a) && !inside(inv.Services, a) && !inside(n.PodRanges, a) {
+			s.claimed[i] = append(s.claimed[i], a)
 		}
 	}
 }

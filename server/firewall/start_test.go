@@ -2,8 +2,11 @@ package firewall
 
 import (
 	"net/netip"
+	"strconv"
 	"testing"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/kedge-io/kedge/internal/wire"
 )
@@ -35,4 +38,22 @@ func TestNothingIsCompiledBeforeAllNodesWereLookedAt(t *testing.T) {
 		}
 	})
 	c.wait(t, home.String(), true, "server")
+}
+
+// What a node says of itself is bounded: one of a thousand must not fill the
+// sets of the others.
+func TestANodeClaimsSoManyAddresses(t *testing.T) {
+	n := aNode("edge", nil)
+	for i := range 3 * maxAddresses {
+		a := netip.AddrFrom4([4]byte{203, 0, 113, byte(i)}).String()
+		n.Annotations = map[string]string{wire.AnnotationAddresses: n.Annotations[wire.AnnotationAddresses] + "," + a}
+		n.Status.Addresses = append(n.Status.Addresses, corev1.NodeAddress{Type: corev1.NodeExternalIP, Address: "2001:db8::" + strconv.Itoa(i)})
+	}
+	if got := len(reported(n)); got != maxAddresses {
+		t.Errorf("%d addresses count", got)
+	}
+	n.Annotations = nil
+	if got := len(reported(n)); got != maxAddresses {
+		t.Errorf("%d external addresses count", got)
+	}
 }

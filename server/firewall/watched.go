@@ -62,20 +62,15 @@ func hasLabel(labels map[string]string, key string) bool {
 	return ok
 }
 
-// reported are all addresses that a node says it has.
+// reported are the addresses that a node says it has.
 func reported(n *corev1.Node) []netip.Addr {
-	addrs := addressList(n.Annotations[wire.AnnotationAddresses])
-	for _, a := range n.Status.Addresses {
-		if a.Type != corev1.NodeExternalIP {
-			continue
-		}
-		for _, addr := range addressList(a.Address) {
-			if !slices.Contains(addrs, addr) {
-				addrs = append(addrs, addr)
-			}
+	texts := []string{n.Annotations[wire.AnnotationAddresses]}
+	for _, a := range n.Status.Addresses[:min(len(n.Status.Addresses), maxAddresses)] {
+		if a.Type == corev1.NodeExternalIP {
+			texts = append(texts, a.Address)
 		}
 	}
-	return addrs
+	return addressList(strings.Join(texts, ","))
 }
 
 func podRanges(n *corev1.Node) []netip.Prefix {
@@ -92,11 +87,18 @@ func podRanges(n *corev1.Node) []netip.Prefix {
 	return ranges
 }
 
+// maxAddresses is how many addresses of one node count. Nodes write theirs
+// themselves, and what one says goes to all of its site.
+const maxAddresses = 64
+
 // addressList reads addresses that are separated by commas. What is none, or
 // none that another machine can have, is left out.
 func addressList(text string) []netip.Addr {
 	var addrs []netip.Addr
 	for part := range strings.SplitSeq(text, ",") {
+		if len(addrs) == maxAddresses {
+			break
+		}
 		a, err := netip.ParseAddr(strings.TrimSpace(part))
 		if a = a.Unmap().WithZone(""); err == nil && routable(a) && !slices.Contains(addrs, a) {
 			addrs = append(addrs, a)
