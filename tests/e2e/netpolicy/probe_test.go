@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kedge-io/kedge/edgefw/model"
 	"github.com/kedge-io/kedge/internal/testx"
 	"github.com/kedge-io/kedge/tests/lab"
 	"github.com/kedge-io/kedge/tests/lab/cluster"
@@ -174,15 +175,39 @@ func dial(ctx context.Context, h *lab.Host, c cluster.Check) cluster.CheckResult
 	return cluster.CheckResult{Worked: true}
 }
 
-// expect waits until a whole round goes as it is to.
+// expect waits until a whole round goes as it is to, and is explained so.
 func (s *scene) expect(t *testing.T, yes, no string) {
 	t.Helper()
 	all := append(s.probes(t, yes, true), s.probes(t, no, false)...)
 	ctx, cancel := context.WithTimeout(t.Context(), settles)
 	defer cancel()
-	if err := testx.Poll(ctx, func(context.Context) error { return s.round(t.Context(), all) }); err != nil {
+	err := testx.Poll(ctx, func(context.Context) error {
+		if err := s.round(t.Context(), all); err != nil {
+			return err
+		}
+		return s.explained(t.Context(), all)
+	})
+	if err != nil {
 		t.Errorf("%v", err)
 	}
+}
+
+// explained is that the server says of packets between pods what becomes of them.
+func (s *scene) explained(ctx context.Context, all []probe) error {
+	var problems []error
+	for _, p := range all {
+		_, to, _ := strings.Cut(p.text, " > ")
+		receiver, _, _ := strings.Cut(to, ":")
+		if s.pods[p.from] == nil || s.pods[receiver] == nil || p.Kind != "tcp" && p.Kind != "udp" {
+			continue
+		}
+		x, err := s.c.Explain(ctx, p.from, p.To, p.Kind)
+		if err == nil && (x.Verdict != model.Deny) != p.want {
+			err = fmt.Errorf("%s works: %t, explained is %q: %s", p.text, p.want, x.Verdict, x.Why)
+		}
+		problems = append(problems, err)
+	}
+	return errors.Join(problems...)
 }
 
 // holds is that all rounds are right from the first on.

@@ -5,13 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/kedge-io/kedge/edgefw/store"
 	"github.com/kedge-io/kedge/internal/testx"
 	"github.com/kedge-io/kedge/tests/lab/cluster"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 const (
@@ -46,11 +49,58 @@ func (s *scene) noWindow(t *testing.T) {
 		t.Errorf("%d datagrams of pods arrived that may send nothing", n)
 	}
 	t.Logf("%d starts: %d datagrams arrived of pods that may send nothing, %d of the one that may", starts, s.counted(t, "closed"), s.counted(t, "open"))
+	s.withoutPower(t, enough)
 	for i := range starts {
 		s.remove(t, "x", fmt.Sprint("shout", i))
 	}
 	s.remove(t, "v", "shout")
 	s.write(t, "")
+}
+
+// withoutPower takes a node's power away: the pods that it starts again are closed, too.
+func (s *scene) withoutPower(t *testing.T, enough int) {
+	edge := s.c.Node("edge1")
+	testx.Eventually(t, cluster.Patience, "the policies are on disk", func(context.Context) error {
+		state, err := store.Read(edge.Host.Path("/var/lib/kedge/agent/firewall.json"))
+		if err == nil && !slices.Contains(state.Ruleset.Pods.Guarded, "x") {
+			err = fmt.Errorf("revision %d guards %v", state.Revision, state.Ruleset.Pods.Guarded)
+		}
+		return err
+	})
+	cluster.Must(t, edge.Host.PowerOff())
+	before := s.counted(t, "open")
+	cluster.Must(t, edge.Host.PowerOn(t.Context()))
+	cluster.Must(t, edge.Start())
+	testx.Eventually(t, cluster.Patience, "the pod that may sends again", func(context.Context) error {
+		if n := s.counted(t, "open"); n < before+enough {
+			return fmt.Errorf("%d datagrams arrived", n-before)
+		}
+		return nil
+	})
+	s.c.WaitNodes(t)
+	for i := range starts {
+		p, err := s.c.Client.CoreV1().Pods("x").Get(t.Context(), fmt.Sprint("shout", i), metav1.GetOptions{})
+		cluster.Must(t, err)
+		if p.Spec.NodeName == edge.Name() {
+			s.again(t, p)
+		}
+	}
+	if n := s.counted(t, "closed"); n != 0 {
+		t.Errorf("after the power was away, %d datagrams of pods arrived that may send nothing", n)
+	}
+	s.look(t)
+}
+
+// again waits until the container of a pod has been started twice.
+func (s *scene) again(t *testing.T, p *corev1.Pod) {
+	t.Helper()
+	testx.Eventually(t, cluster.Patience, p.Name+" was started again", func(ctx context.Context) error {
+		now, err := s.c.Client.CoreV1().Pods(p.Namespace).Get(ctx, p.Name, metav1.GetOptions{})
+		if err == nil && (len(now.Status.ContainerStatuses) != 1 || now.Status.ContainerStatuses[0].RestartCount == 0 || now.Status.ContainerStatuses[0].State.Running == nil) {
+			err = fmt.Errorf("it is %+v", now.Status.ContainerStatuses)
+		}
+		return err
+	})
 }
 
 func shouter(name, ns, node, to string, port int) *corev1.Pod {

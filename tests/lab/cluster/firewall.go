@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/url"
 	"testing"
 
 	"github.com/kedge-io/kedge/edgefw/view"
@@ -42,6 +43,14 @@ func (n *Node) text(ctx context.Context, path string) (string, error) {
 func (c *Cluster) Firewalls(ctx context.Context) (view.Fleet, error) {
 	var v view.Fleet
 	err := c.Server.socket(ctx, view.PathStatus, func(body io.Reader) error { return json.NewDecoder(body).Decode(&v) })
+	return v, err
+}
+
+// Explain is what the server says becomes of a packet.
+func (c *Cluster) Explain(ctx context.Context, from, to, protocol string) (view.Explanation, error) {
+	var v view.Explanation
+	q := url.Values{view.QueryFrom: {from}, view.QueryTo: {to}, view.QueryProtocol: {protocol}}
+	err := c.Server.socket(ctx, view.PathExplain+"?"+q.Encode(), func(body io.Reader) error { return json.NewDecoder(body).Decode(&v) })
 	return v, err
 }
 
