@@ -32,6 +32,10 @@ var egressRulings = []ruling{
 		node     icmp host         host
 		node     tcp4 pod:8080     pod
 		node     tcp4 gateway:80   host
+		# its own ports, whatever answers behind them
+		node     tcp4 host:30080   pod
+		node     udp4 host:30053   pod
+		node     tcp4 host:8081    pod
 		# answers, and what is not its own
 		stranger tcp  host:80      host
 		stranger udp  host:53      host

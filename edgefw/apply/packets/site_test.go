@@ -130,15 +130,15 @@ func (s *site) wire() {
 }
 
 func (s *site) address() {
-	s.node.Run(`ip addr add 192.0.2.1/24 dev eth0; ip addr add 2001:db8:2::1/64 dev eth0
+	s.node.Run(`ip addr add 192.0.2.1/24 dev eth0; ip addr add 2001:db8:2::1/64 dev eth0 nodad
 		ip addr add 127.0.0.1/8 dev lo || true; ip addr add ::1/128 dev lo || true
-		ip addr add 10.42.0.1/24 dev kedge0; ip addr add 172.17.0.1/16 dev docker0; ip addr add fd00:17::1/64 dev docker0
+		ip addr add 10.42.0.1/24 dev kedge0; ip addr add 172.17.0.1/16 dev docker0; ip addr add fd00:17::1/64 dev docker0 nodad
 		ip addr add 10.43.0.10/32 dev lo; ip addr add 10.43.0.1/32 dev lo; ip route add default via 192.0.2.10`)
 	s.pod.Run("ip addr add 10.42.0.2/24 dev eth0; ip route add default via 10.42.0.1")
-	s.docker.Run("ip addr add 172.17.0.2/16 dev eth0; ip addr add fd00:17::2/64 dev eth0; ip route add default via 172.17.0.1; ip -6 route add default via fd00:17::1")
+	s.docker.Run("ip addr add 172.17.0.2/16 dev eth0; ip addr add fd00:17::2/64 dev eth0 nodad; ip route add default via 172.17.0.1; ip -6 route add default via fd00:17::1")
 	var commands strings.Builder
 	for who := range outsiders {
-		fmt.Fprintf(&commands, "ip addr add %s/24 dev eth0; ip addr add %s/64 dev eth0; ", of(who, 4), of(who, 6))
+		fmt.Fprintf(&commands, "ip addr add %s/24 dev eth0; ip addr add %s/64 dev eth0 nodad; ", of(who, 4), of(who, 6))
 	}
 	s.outside.Run(commands.String() + `ip route add 10.42.0.0/16 via 192.0.2.1; ip route add 10.43.0.0/16 via 192.0.2.1
 		ip route add 172.17.0.0/16 via 192.0.2.1; ip route add fd00:17::/64 via 2001:db8:2::1`)
