@@ -99,6 +99,20 @@ func (c candidate) keyOfSet(id model.SetID) string {
 
 func (c candidate) keyOfName(name string) string { return keyName + name + fmt.Sprint(c.names[name]) }
 
+// keysOfHost tells which keys of c are about the host, also with the host's rules
+// of former.
+func (c candidate) keysOfHost(former *model.Ruleset) func(key string) bool {
+	sets := map[string]bool{}
+	for _, host := range []model.HostRules{c.ruleset.Host, former.Host} {
+		for _, id := range setsOf(&model.Ruleset{Host: host}) {
+			sets[c.keyOfSet(id)] = true
+		}
+	}
+	return func(key string) bool {
+		return strings.HasPrefix(key, keyHost) || strings.HasPrefix(key, keyName) || sets[key]
+	}
+}
+
 // instead is c where each part that objected names is former's, and has former's
 // revision. Where former has no such set, it is empty: its rules match nothing.
 func (c candidate) instead(former candidate, objected func(key string) bool) (candidate, error) {

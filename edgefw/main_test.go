@@ -32,6 +32,8 @@ type fakeKernel struct {
 	former []apply.Counter
 	cuts   int
 	reject func(apply.Wish) bool
+	// half: such a wish is taken, and there is an error all the same.
+	half func(apply.Wish) bool
 }
 
 func (k *fakeKernel) Apply(_ context.Context, w apply.Wish) (apply.Result, error) {
@@ -45,6 +47,9 @@ func (k *fakeKernel) Apply(_ context.Context, w apply.Wish) (apply.Result, error
 		way = apply.Nothing
 	}
 	k.wishes = append(k.wishes, w)
+	if k.half != nil && k.half(w) {
+		return apply.Result{}, errors.New("the kernel takes a part")
+	}
 	return apply.Result{Way: way, Took: time.Millisecond, Former: k.former}, nil
 }
 

@@ -32,6 +32,7 @@ func (l *Loop) pass(ctx context.Context) error {
 	}
 	if err != nil {
 		l.fail(in, err)
+		l.retreat(ctx, chosen, wish, pods)
 		return err
 	}
 	l.counts.applied(result, wish)
@@ -101,6 +102,28 @@ func (l *Loop) fail(in *incoming, err error) {
 	})
 	if in != nil {
 		l.ack(protocol.Ack{Revision: in.revision, State: protocol.StateFailed, Enforced: l.judge.enforced.revision, Reason: err.Error()})
+	}
+}
+
+// retreat puts the host's proven rules back after the kernel refused others: it
+// may have taken a part of those, one family's for instance, and they would never
+// be on trial. Rules of pods cannot cut the node off, so the newer ones stay.
+func (l *Loop) retreat(ctx context.Context, refused candidate, wish apply.Wish, pods []Pod) {
+	back, err := refused.instead(l.judge.proven, refused.keysOfHost(l.judge.proven.ruleset))
+	if err != nil || back.same(refused) {
+		return
+	}
+	wish.Ruleset, wish.Local.Names = guard(back.ruleset, pods), back.names
+	result, err := l.cfg.Kernel.Apply(ctx, wish)
+	if err != nil {
+		l.log.Debug("the kernel does not take the former rules either", "error", err)
+		return
+	}
+	l.counts.applied(result, wish)
+	if l.judge.applied(back, time.Now()) {
+		l.prove(back)
+	} else {
+		l.proofs.stop()
 	}
 }
 
