@@ -29,6 +29,7 @@ type task struct {
 	rules   bool          // the rules differ from those of the kernel
 	changes map[model.SetID]change
 	took    time.Duration
+	untidy  bool // the kernel is to be read before the next wish
 	former  []Counter
 }
 
@@ -62,6 +63,7 @@ func (a *attempt) generation(ctx context.Context) error {
 		return err
 	}
 	for _, t := range a.tasks {
+		a.k.read = a.k.read && !t.untidy
 		a.result.Took = max(a.result.Took, t.took)
 		a.result.Former = append(a.result.Former, t.former...)
 	}

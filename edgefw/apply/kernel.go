@@ -97,7 +97,9 @@ func (k *Kernel) Close() error { return k.sets.Close() }
 
 // Apply makes the kernel enforce the wish. Where it does already, it is looked at
 // and put right. After an error the kernel has the former or the new revision in
-// each family, and the next call begins by reading it.
+// each family, one of them perhaps the new one, and the next call begins by reading
+// it. What fails after the new one is in force is logged only, and done by the next
+// call.
 func (k *Kernel) Apply(ctx context.Context, w Wish) (Result, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -38,7 +38,13 @@ func (t *task) renew(ctx context.Context) error {
 		return err
 	}
 	t.took = time.Since(t.began)
-	return t.settle(ctx, table, next, slots)
+	f.present.generation, f.present.table = next, table
+	// From here on the new revision is in force, whatever else happens.
+	if err := t.settle(ctx, table, next, slots); err != nil {
+		t.untidy = true
+		t.k.cfg.Log.Warn("clearing up behind a new generation of firewall rules; the next look at them does", "family", int(f.family), "error", err)
+	}
+	return nil
 }
 
 // load gives the kernel a generation.
@@ -79,7 +85,6 @@ func (t *task) settle(ctx context.Context, table *render.Table, g render.Generat
 			return err
 		}
 	}
-	f.present.generation, f.present.table = g, table
 	if err := f.refresh(ctx, "mangle", &f.present.lines); err != nil {
 		return err
 	}
