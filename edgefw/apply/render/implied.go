@@ -31,11 +31,19 @@ func (s *section) implied(i plan.Implied) {
 	}
 }
 
+// network6 is the length of the IPv6 network that a stranger has at least.
+const network6 = 64
+
 func (s *section) impliedRate(i plan.Implied) string {
 	if i.Rate == nil {
 		return ""
 	}
-	return s.w.rate("upto", i.ID(), *i.Rate)
+	text := s.w.rate("upto", i.ID(), *i.Rate)
+	if s.w.Family == V6 && i.Rate.Per == model.PerSource {
+		// Whoever has one address of a network has all of them.
+		text += fmt.Sprintf(" --hashlimit-srcmask %d", network6)
+	}
+	return text
 }
 
 // impliedMatches are all of which each is enough, in the order of options in
