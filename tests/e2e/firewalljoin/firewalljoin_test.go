@@ -201,12 +201,12 @@ func noClaim(t *testing.T, c *cluster.Cluster) {
 	t.Helper()
 	const (
 		claim = `{"metadata":{"annotations":{"kedge.io/public-address":"192.0.2.66"}}}`
-		clear = `{"metadata":{"annotations":{"kedge.io/public-address":null}}}`
+		empty = `{"metadata":{"annotations":{"kedge.io/public-address":null}}}`
 		label = `{"metadata":{"labels":{"node-role.kubernetes.io/control-plane":"true"}}}`
 	)
 	for _, try := range []struct{ user, group, patch, refusal string }{
 		{"system:node:edge2", "system:nodes", claim, "kedge-node-claims"},
-		{"system:node:edge2", "system:nodes", clear, "kedge-node-claims"},
+		{"system:node:edge2", "system:nodes", empty, "kedge-node-claims"},
 		{"system:kedge:agent:edge2", "system:kedge:agents", claim, "kedge-node-claims"},
 		{"system:kedge:agent:edge2", "system:kedge:agents", label, "kedge-agent-labels"},
 	} {
