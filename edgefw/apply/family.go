@@ -96,7 +96,10 @@ func (f *family) sweepChains(ctx context.Context) error {
 	for _, name := range names {
 		delete(f.present.lines.chains, name)
 	}
-	return f.program.load(ctx, render.Drop(names))
+	if err := f.program.load(ctx, render.Drop(names)); err != nil {
+		return f.program.load(ctx, render.Flush(names)) // somebody jumps to one of them
+	}
+	return nil
 }
 
 func (f *family) list(ctx context.Context, table string) (listing, error) {

@@ -89,6 +89,25 @@ func TestRulesMeanThePortThatTheClientUsed(t *testing.T) {
 	})
 }
 
+func TestJumpOfOthersToOurChainStopsNobody(t *testing.T) {
+	each(t, func(t *testing.T, b *bed) {
+		b.answer("80")
+		b.apply(friends(friend4))
+		iptables := "iptables-" + string(b.which) + " -t mangle "
+		b.node.Run(iptables + "-N FOREIGN; " + iptables + "-A FOREIGN -j KEDGE-FW-A-HI")
+		t.Cleanup(func() { b.node.Run(iptables + "-F FOREIGN; " + iptables + "-X FOREIGN") })
+		w := friends(stranger4)
+		for _, from := range []string{"somebody", "somebody else", "a third one"} {
+			w.Ruleset.Host.Ingress.DefaultFrom = from
+			if r := b.apply(w); r.Way != apply.Generation {
+				t.Errorf("the way was %q", r.Way)
+			}
+			b.expect(stranger4, node4, "80", "open")
+			b.expect(friend4, node4, "80", "silent")
+		}
+	})
+}
+
 // load gives the kernel the rules of a file until the test ends.
 func (b *bed) load(file string) {
 	b.t.Helper()

@@ -181,14 +181,18 @@ func (t *Table) Restore(g Generation, present func(chain string) bool) string {
 }
 
 // Drop is the input that removes chains that nothing jumps to, but each other.
-func Drop(chains []string) string {
+func Drop(chains []string) string { return options(chains, "-F", "-X") }
+
+// Flush is the input that leaves chains empty.
+func Flush(chains []string) string { return options(chains, "-F") }
+
+func options(chains []string, options ...string) string {
 	var b strings.Builder
 	b.WriteString("*mangle\n")
-	for _, name := range chains {
-		fmt.Fprintf(&b, "-F %s\n", name)
-	}
-	for _, name := range chains {
-		fmt.Fprintf(&b, "-X %s\n", name)
+	for _, option := range options {
+		for _, name := range chains {
+			fmt.Fprintf(&b, "%s %s\n", option, name)
+		}
 	}
 	b.WriteString("COMMIT\n")
 	return b.String()
