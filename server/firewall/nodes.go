@@ -33,7 +33,11 @@ func (f *Firewall) nodeUpdated(before, after any) {
 	if a.UID != b.UID {
 		f.places.gone(a.Name) // it was deleted and made again
 	}
-	if f.places.exists(b.Name, b.remembered) || nodeDiffers(a, b) {
+	changed := f.places.exists(b.Name, b.remembered)
+	if a.annotation != b.annotation && f.places.told(b.Name, b.remembered) {
+		changed = true
+	}
+	if changed || nodeDiffers(a, b) {
 		f.Kick()
 	}
 	if a.annotation != b.annotation {

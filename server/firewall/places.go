@@ -80,6 +80,26 @@ func (p *places) exists(node string, remembered []netip.Addr) bool {
 	return first || !slices.Equal(before, at.addrs(p.now()))
 }
 
+// told takes in where a node without a link here comes from by the word of another
+// server, which has its link. It tells whether what counts has changed.
+func (p *places) told(node string, remembered []netip.Addr) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at := p.nodes[node]
+	if at == nil || at.linked || p.now().Before(at.vacant) || len(remembered) == 0 {
+		return false
+	}
+	before := at.addrs(p.now())
+	if sameAddrs(before, remembered) {
+		return false
+	}
+	at.seen = nil
+	for _, a := range remembered {
+		at.seen = append(at.seen, sighting{addr: a, last: p.now()})
+	}
+	return !slices.Equal(before, at.addrs(p.now()))
+}
+
 // gone says that the object of a node was deleted: all its addresses are
 // forgotten at once, whatever is still connected from there.
 func (p *places) gone(node string) {
