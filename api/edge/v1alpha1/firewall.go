@@ -82,7 +82,7 @@ const (
 // FirewallSection is what a firewall says of one direction.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.default) || has(self.rules)",message="neither rules nor default: give it one of them, or leave the direction out"
-// +kubebuilder:validation:XValidation:rule="!has(self.rules) || self.rules.all(r, !has(r.name) || self.rules.exists_one(s, has(s.name) && s.name == r.name))",message="two rules of this direction have the same name: counters and logs could not tell them apart"
+// +kubebuilder:validation:XValidation:rule="!has(self.rules) || [self.rules.filter(r, has(r.name)).map(r, r.name)].all(names, names.all(n, names.indexOf(n) == names.lastIndexOf(n)))",message="two rules of this direction have the same name: counters and logs could not tell them apart"
 type FirewallSection struct {
 	// Default decides what no rule of any firewall matches. Absent, this firewall
 	// has no opinion.
