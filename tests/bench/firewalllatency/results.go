@@ -59,10 +59,14 @@ func (r *results) write(path string) error {
 var rows = []struct{ what, series, baseline string }{
 	{"the API has a rule (baseline)", "real/api", ""},
 	{"6 nodes, a rule, by packets", "real", "real/api"},
+	{"of that after the API had it", "real/after", ""},
 	{"6 nodes, an entry of a set, by packets", "set", "set/api"},
+	{"of that after the API had it", "set/after", ""},
 	{"the API has a rule, with all nodes (baseline)", "simulated/api", ""},
 	{"simulated nodes, a rule in the kernel", "simulated", "watch"},
+	{"of that after the API had it", "simulated/after", "watch/after"},
 	{"as many plain watches of the API (baseline)", "watch", ""},
+	{"of that after the API had it", "watch/after", ""},
 }
 
 // print writes the table of docs/benchmarks.md.

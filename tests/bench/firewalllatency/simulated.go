@@ -85,10 +85,7 @@ func (b *bench) crowded(part, dir string, more ...string) {
 		b.number++
 		began, kubectl := b.change(step, "EdgeFirewall", "sim", firewall("sim", mark(b.number), verb(step%2 == 1), ""))
 		b.await(part, func() int { return b.o.nodes - len(seen.of(mark(b.number))) })
-		for _, at := range seen.of(mark(b.number)) {
-			b.r.note(part, kubectl, at.Sub(began))
-		}
-		b.noteAPI(part, kubectl, began)
+		b.note(part, kubectl, began, seen.of(mark(b.number)))
 	}
 	used, err := bed.CPU(b.Server.Proc().PID())
 	if err == nil {

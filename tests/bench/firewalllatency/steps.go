@@ -143,11 +143,12 @@ func (b *bench) packets(part, kind, name string, object func(step int, allowed b
 			}
 			return missing
 		})
+		var when []time.Time
 		for _, p := range b.probes {
 			at, _ := p.verdict(allowed)
-			b.r.note(part, kubectl, at.Sub(began))
+			when = append(when, at)
 		}
-		b.noteAPI(part, kubectl, began)
+		b.note(part, kubectl, began, when)
 	}
 }
 
@@ -182,15 +183,14 @@ func (b *bench) startProbes() {
 	})
 }
 
-// noteAPI notes when the watch beside the server saw the change of this step.
-func (b *bench) noteAPI(part string, kubectl bool, began time.Time) {
-	b.await("the API's own watch", func() int {
-		if len(b.seen.of(mark(b.number))) > 0 {
-			return 0
-		}
-		return 1
-	})
-	for _, at := range b.seen.of(mark(b.number)) {
-		b.r.note(part+"/api", kubectl, at.Sub(began))
+// note keeps what a step took: until the API had it, until each enforced it, and
+// the difference.
+func (b *bench) note(part string, kubectl bool, began time.Time, enforced []time.Time) {
+	b.await("the API's own watch", func() int { return 1 - len(b.seen.of(mark(b.number))) })
+	stored := b.seen.of(mark(b.number))[0]
+	b.r.note(part+"/api", kubectl, stored.Sub(began))
+	for _, at := range enforced {
+		b.r.note(part, kubectl, at.Sub(began))
+		b.r.note(part+"/after", kubectl, at.Sub(stored))
 	}
 }
