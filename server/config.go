@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"net/netip"
+	"net/url"
 	"time"
 
 	"github.com/kedge-io/kedge/internal/clusternet"
@@ -47,6 +49,10 @@ type Config struct {
 	APIServerArgs         []string
 	ControllerManagerArgs []string
 	SchedulerArgs         []string
+
+	// Proxy is the way to lists of addresses, as in [http.Transport]; nil for a
+	// direct one.
+	Proxy func(*http.Request) (*url.URL, error)
 
 	// Version is kedge's, Built the date of this program.
 	Version string

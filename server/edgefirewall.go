@@ -49,7 +49,7 @@ func (s *Server) buildFirewall(report Report) {
 			}
 			return names
 		},
-		Lists: s.cfg.Layout.AddressLists(), UserAgent: "kedge/" + s.cfg.Version,
+		Lists: s.cfg.Layout.AddressLists(), UserAgent: "kedge/" + s.cfg.Version, Proxy: s.cfg.Proxy,
 		Ask: s.askNode, Dial: s.dialFirewall, Identify: s.join.AuthorizeNode, Settled: s.join.Settled,
 		Report: func(err error) { report(firewall.Name, err) },
 	}

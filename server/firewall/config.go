@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -73,8 +74,10 @@ type Config struct {
 	// afterwards.
 	Sets     func() map[string]model.AddressSet
 	Balanced func() []model.Balanced
-	// UserAgent is as what lists are fetched.
+	// UserAgent is as what lists are fetched, Proxy the way there, as in
+	// [http.Transport]; nil for a direct one.
 	UserAgent string
+	Proxy     func(*http.Request) (*url.URL, error)
 	// Feeds are run beside, and known before anything is compiled.
 	Feeds []Feed
 	// Pause is the time between two writes of one firewall's status, Settle how

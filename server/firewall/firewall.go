@@ -70,7 +70,7 @@ func New(cfg Config, log *slog.Logger) *Firewall {
 		annotations: workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[string]()),
 	}
 	if cfg.Sets == nil {
-		lists := sources.New(sources.Config{Client: cfg.Client, Dir: cfg.Lists, Changed: f.Kick, UserAgent: cfg.UserAgent}, f.log)
+		lists := sources.New(sources.Config{Client: cfg.Client, Dir: cfg.Lists, Changed: f.Kick, UserAgent: cfg.UserAgent, Proxy: cfg.Proxy}, f.log)
 		f.cfg.Sets, f.cfg.Feeds = lists.Sets, append(slices.Clone(cfg.Feeds), lists)
 	}
 	f.metrics = metrics.New(f.figures)
