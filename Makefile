@@ -99,7 +99,7 @@ process: deps build ## tests of the real binary and its runtime on this host (ro
 	$(GOTEST) -tags process -count=1 -timeout 10m ./agent/runtime -args -runtime-bin=$(CURDIR)/$(BUNDLE)/root/bin
 
 cluster: deps build next ## tests of clusters in the laboratory (root)
-	KEDGE_BINARY=$(CURDIR)/bin/kedge KEDGE_BINARY_NEW=$(CURDIR)/build/next/kedge $(GOTEST) -count=1 -p 1 -timeout 40m ./tests/e2e/...
+	KEDGE_BINARY=$(CURDIR)/bin/kedge KEDGE_BINARY_NEW=$(CURDIR)/build/next/kedge scripts/cluster
 
 test: deps ## all of it, then a look at what is left on the host
 	@MAKE='$(MAKE)' scripts/test
