@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 
 	"github.com/kedge-io/kedge/agent/firewall"
 	"github.com/kedge-io/kedge/agent/network"
@@ -64,6 +65,10 @@ func (a *Agent) FirewallStream(ctx context.Context, conn net.Conn) { a.firewall.
 
 // FirewallFacts are what no rule takes from this node now.
 func (a *Agent) FirewallFacts() model.Facts { return a.firewall.Facts() }
+
+// FirewallNames are the addresses that DNS names of rules have on this node now.
+// The map must not be changed.
+func (a *Agent) FirewallNames() map[string][]netip.Addr { return a.firewall.Names() }
 
 // FirewallRestored is what was on disk when the node began; nil for nothing.
 func (a *Agent) FirewallRestored() *model.Ruleset { return a.firewall.Restored() }

@@ -3,6 +3,7 @@ package edgefw
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/kedge-io/kedge/edgefw/apply"
@@ -93,6 +94,10 @@ func (l *Loop) Counters() ([]view.Counter, error) {
 
 // Ruleset is what is in force; nil before anything is. It must not be changed.
 func (l *Loop) Ruleset() *model.Ruleset { return l.look().wish.Ruleset }
+
+// Names are the addresses that DNS names of the rules in force have. The map must
+// not be changed.
+func (l *Loop) Names() map[string][]netip.Addr { return l.look().wish.Local.Names }
 
 // Decide tells what becomes of a packet now, and why.
 func (l *Loop) Decide(p model.Packet) model.Decision {

@@ -78,15 +78,27 @@ func (s *Server) dialFirewall(ctx context.Context, node string) (net.Conn, error
 	return conn, err
 }
 
-// ServeFirewall says how the server's own node takes rules, what is implied on
-// it, and which rules it was left with; nil for none. It is called before the
+// LocalFirewall is the firewall of the server's own node.
+type LocalFirewall interface {
+	// FirewallStream takes rules until the stream or ctx ends.
+	FirewallStream(ctx context.Context, conn net.Conn)
+	// FirewallFacts are what is implied there, FirewallNames the addresses that
+	// DNS names of rules have there.
+	FirewallFacts() model.Facts
+	FirewallNames() map[string][]netip.Addr
+	// FirewallRestored are the rules that it was left with; nil for none.
+	FirewallRestored() *model.Ruleset
+}
+
+// ServeFirewall says what the server's own node is. It is called before the
 // components run.
-func (s *Server) ServeFirewall(serve func(ctx context.Context, conn net.Conn), facts func() model.Facts, left *model.Ruleset) {
+func (s *Server) ServeFirewall(node LocalFirewall) {
 	if s.firewall == nil {
 		return
 	}
-	s.firewall.ServeLocal(serve, facts)
-	if left != nil {
+	s.firewall.ServeLocal(node.FirewallStream, node.FirewallFacts)
+	s.firewall.UseNames(node.FirewallNames)
+	if left := node.FirewallRestored(); left != nil {
 		s.firewall.Restore(left)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 
 	"k8s.io/client-go/kubernetes"
@@ -99,6 +100,10 @@ func (f *Firewall) Serve(ctx context.Context, conn net.Conn) { f.loop.Serve(ctx,
 
 // Facts are what no rule takes from the node now.
 func (f *Firewall) Facts() model.Facts { return f.facts.Now() }
+
+// Names are the addresses that DNS names of the rules in force have. The map must
+// not be changed.
+func (f *Firewall) Names() map[string][]netip.Addr { return f.loop.Names() }
 
 // Restored is what was on disk when the component was made; nil for nothing.
 func (f *Firewall) Restored() *model.Ruleset { return f.last }

@@ -94,7 +94,7 @@ func runServer(ctx context.Context, d *daemon, node *nodeOptions, opts *serverOp
 			return err
 		}
 		comps = append(comps, more...)
-		srv.ServeFirewall(nodeSide.FirewallStream, nodeSide.FirewallFacts, nodeSide.FirewallRestored())
+		srv.ServeFirewall(nodeSide)
 		own = nodeSide.BandwidthHandlers()
 		maps.Copy(own, nodeSide.FirewallHandlers())
 	}

@@ -89,6 +89,10 @@ func (f *Firewall) ServeLocal(serve func(ctx context.Context, conn net.Conn), fa
 	f.local, f.facts = serve, facts
 }
 
+// UseNames says what the DNS names of rules are on the server's own node, for the
+// gate. It is called before the component runs.
+func (f *Firewall) UseNames(names func() map[string][]netip.Addr) { f.gate.names = names }
+
 // Restore gives the gate the rules that the server's own node had before it
 // stopped, until there are newer ones.
 func (f *Firewall) Restore(rs *model.Ruleset) { f.gate.set(rs, f.ownFacts()) }

@@ -27,6 +27,9 @@ const maxVerdicts = 8192
 // gate the rules of the server's own node count again, as if there were no door.
 type gate struct {
 	rules atomic.Pointer[gateRules]
+	// names are the addresses that DNS names of rules have on the server's own
+	// node now; nil for none.
+	names func() map[string][]netip.Addr
 }
 
 // gateRules are the rules of one moment with the verdicts that they gave.
@@ -34,6 +37,9 @@ type gateRules struct {
 	ruleset *model.Ruleset
 	facts   model.Facts
 
+	// lasting tells that verdicts hold for as long as the rules do: none of them
+	// is about a name.
+	lasting  bool
 	mu       sync.RWMutex
 	verdicts map[netip.Addr]verdict
 }
@@ -52,7 +58,19 @@ func (g *gate) set(rs *model.Ruleset, facts model.Facts) {
 		return
 	}
 	facts.Door = 0
-	g.rules.Store(&gateRules{ruleset: rs, facts: facts, verdicts: map[netip.Addr]verdict{}})
+	r := &gateRules{ruleset: rs, facts: facts, lasting: true, verdicts: map[netip.Addr]verdict{}}
+	for _, set := range rs.Sets {
+		r.lasting = r.lasting && set.Name == ""
+	}
+	g.rules.Store(r)
+}
+
+// local is what the server's own node knows that rules do not say.
+func (g *gate) local() plan.Local {
+	if g.names == nil {
+		return plan.Local{}
+	}
+	return plan.Local{Names: g.names()}
 }
 
 // ask tells whether a connection between these two may ask anything.
@@ -70,26 +88,29 @@ func (g *gate) ask(remote, local netip.AddrPort) verdict {
 	v, ok := r.verdicts[from]
 	r.mu.RUnlock()
 	if !ok {
-		v = r.decide(remote, local)
+		v = r.decide(remote, local, g.local())
 		r.keep(from, v)
 	}
 	return v
 }
 
-func (r *gateRules) decide(remote, local netip.AddrPort) verdict {
+func (r *gateRules) decide(remote, local netip.AddrPort, known plan.Local) verdict {
 	from := remote.Addr().Unmap().WithZone("")
 	if contains(r.ruleset.Sets[plan.KnownSet].Prefixes, from) {
 		return verdict{open: true}
 	}
-	d := plan.Decide(r.ruleset, r.facts, plan.Local{}, model.Packet{
+	d := plan.Decide(r.ruleset, r.facts, known, model.Packet{
 		Direction: model.Ingress, Protocol: model.TCP,
 		From: netip.AddrPortFrom(from, remote.Port()), To: netip.AddrPortFrom(local.Addr().Unmap().WithZone(""), local.Port()),
 	})
 	return verdict{open: d.Verdict == model.Allow || d.Verdict == model.Pass, rule: d.Rule}
 }
 
-// keep remembers a verdict, unless strangers have filled the memory.
+// keep remembers a verdict that lasts, unless strangers have filled the memory.
 func (r *gateRules) keep(from netip.Addr, v verdict) {
+	if !r.lasting {
+		return
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.verdicts) < maxVerdicts {

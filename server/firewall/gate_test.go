@@ -142,6 +142,25 @@ func TestGateFollowsTheRules(t *testing.T) {
 	}
 }
 
+func TestGateKnowsTheNamesOfRules(t *testing.T) {
+	f := newGate(t)
+	names := map[string][]netip.Addr{}
+	f.UseNames(func() map[string][]netip.Addr { return names })
+	rs := strict()
+	rs.Sets["dns/home"] = model.Set{Name: "home"}
+	rs.Host.Ingress.Rules = append(rs.Host.Ingress.Rules, model.HostRule{
+		ID: "servers/ingress/home", Action: model.Allow, Protocol: model.TCP, Ports: []model.PortRange{model.Port(6443)}, Peers: []model.SetID{"dns/home"},
+	})
+	f.gate.set(rs, model.Facts{})
+	if ask(f, stranger, "").Code != http.StatusForbidden {
+		t.Error("a stranger was let in")
+	}
+	names = map[string][]netip.Addr{"home": {netip.MustParseAddr(stranger)}}
+	if ask(f, stranger, "").Code != http.StatusTeapot {
+		t.Error("who has the name now is kept out")
+	}
+}
+
 func TestStrangersDoNotFillTheMemory(t *testing.T) {
 	f := newGate(t)
 	addr := netip.MustParseAddr("100.64.0.0")
