@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -147,23 +148,19 @@ func (s *scene) beside(t *testing.T, pods []*corev1.Pod, in bool) {
 		}
 		tasks = append(tasks, bed.Task{End: s.Container(p, 0), Job: job})
 	}
-	var r []flow.Result
-	bed.Rates(t, func() []bed.Rate {
-		r = bed.Together(t, tasks...)
-		share := 0.85
-		if in {
-			// What thirty senders send again has crossed the line before it is dropped here.
-			share = 0.6
-		}
-		return s.kept(r, 3*time.Second, crowdTime, share)
+	share := 0.85
+	if in {
+		// What thirty senders send again has crossed the line before it is dropped here.
+		share = 0.6
+	}
+	bed.Attempts(t, func() []string {
+		r := bed.Together(t, tasks...)
+		complaints := bed.Outside(t, s.kept(r, 3*time.Second, crowdTime, share))
+		return slices.Concat(complaints, echoed(t, r[len(s.pods)]), broken(tasks[len(s.pods)+1:], r[len(s.pods)+1:]))
 	})
 	gap, err := lease.Stop()
 	cluster.Must(t, err)
-	echo := r[len(s.pods)]
-	t.Logf("echoes of the control class: %+v, lost %d of %d; lease: %s", echo.Delays, echo.Lost(), echo.Sent, gap)
-	if echo.Error != "" || echo.Lost() > echo.Sent/100 {
-		t.Errorf("of %d echoes of the control class %d were lost: %s", echo.Sent, echo.Lost(), echo.Error)
-	}
+	t.Logf("lease: %s", gap)
 	if gap > late {
 		t.Errorf("the lease was not renewed for %s", gap)
 	}
@@ -171,11 +168,26 @@ func (s *scene) beside(t *testing.T, pods []*corev1.Pod, in bool) {
 	if after := s.link(t); after != before {
 		t.Errorf("the link was made anew: %d times before, %d after", before, after)
 	}
-	for i, one := range r[len(s.pods)+1:] {
-		if one.Error != "" && tasks[len(s.pods)+1+i].Job.Kind == flow.TCP {
-			t.Errorf("%s: %s", pods[i].Name, one.Error)
+}
+
+// echoed complains when more than one of a hundred echoes of the control class is missing.
+func echoed(t *testing.T, echo flow.Result) []string {
+	t.Logf("echoes of the control class: %+v, lost %d of %d", echo.Delays, echo.Lost(), echo.Sent)
+	if echo.Error == "" && echo.Lost() <= echo.Sent/100 {
+		return nil
+	}
+	return []string{fmt.Sprintf("of %d echoes of the control class %d were lost: %s", echo.Sent, echo.Lost(), echo.Error)}
+}
+
+// broken complains of connections that ended otherwise than they should. Those that have no
+// guarantee may wait for their turn until time is up.
+func broken(tasks []bed.Task, results []flow.Result) (complaints []string) {
+	for i, r := range results {
+		if r.Error != "" && tasks[i].Job.Kind == flow.TCP && !strings.Contains(r.Error, "i/o timeout") {
+			complaints = append(complaints, fmt.Sprintf("%s: %s", tasks[i].End.Addr, r.Error))
 		}
 	}
+	return complaints
 }
 
 // link is how often the node's link was made anew. It is up.
