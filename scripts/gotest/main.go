@@ -5,7 +5,9 @@
 // the machine; its reason is printed.
 //
 // It does not run go vet: make lint does, and go test would do it again for all
-// of Kubernetes. With KEDGE_TEST_COUNTS=FILE the counts are added to FILE.
+// of Kubernetes. With KEDGE_TEST_COUNTS=FILE the counts are added to FILE, and
+// to FILE.failed what the tests that failed said last, so that it can be read
+// without the logs of all their programs.
 package main
 
 import (
@@ -16,6 +18,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 )
 
@@ -28,6 +31,7 @@ type event struct {
 type result struct {
 	passed, failed int
 	skips          []string // the skipped tests with their reasons
+	failures       []string // the failed tests with what they said last
 }
 
 // String is the last line of a run.
@@ -75,13 +79,19 @@ func run(args []string, strict bool, counts string, w io.Writer) error {
 	return nil
 }
 
-// record adds a line "PASSED FAILED SKIPPED" to the file.
+// record adds a line "PASSED FAILED SKIPPED" to the file, and failures to the one beside it.
 func record(file string, r result) error {
+	return errors.Join(
+		add(file, fmt.Sprintln(r.passed, r.failed, len(r.skips))),
+		add(file+".failed", strings.Join(r.failures, "")))
+}
+
+func add(file, text string) error {
 	f, err := os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(f, r.passed, r.failed, len(r.skips))
+	_, err = f.WriteString(text)
 	return errors.Join(err, f.Close())
 }
 
@@ -107,6 +117,7 @@ func report(events io.Reader, w io.Writer) (r result, err error) {
 		case e.Test == "":
 		case e.Action == "fail":
 			r.failed++
+			r.failures = append(r.failures, key+"\n"+said(held[key]))
 			fmt.Fprint(w, strings.Join(held[key], ""))
 			delete(held, key)
 		case e.Action == "skip":
@@ -130,4 +141,20 @@ func reason(output []string) string {
 		}
 	}
 	return strings.Join(said, " ")
+}
+
+// fromTest begins what a test itself says.
+var fromTest = regexp.MustCompile(`^\s+\w+_test\.go:\d+: `)
+
+// said is the last of what a failed test said, a line each.
+func said(output []string) string {
+	const lines, length = 8, 400
+	var all []string
+	for _, line := range output {
+		if fromTest.MatchString(line) {
+			line = strings.TrimRight(line, "\n")
+			all = append(all, line[:min(len(line), length)]+"\n")
+		}
+	}
+	return strings.Join(all[max(0, len(all)-lines):], "")
 }

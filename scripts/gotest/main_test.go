@@ -29,6 +29,9 @@ not json
 	if len(r.skips) != 1 || r.skips[0] != "p TestSkip: x_test.go:2: needs root" {
 		t.Errorf("skips %q", r.skips)
 	}
+	if len(r.failures) != 1 || r.failures[0] != "p TestBad\n    x_test.go:1: broken\n" {
+		t.Errorf("failures %q", r.failures)
+	}
 	if want := "1 passed, 1 failed, 1 skipped"; r.String() != want {
 		t.Errorf("counted %s, want %s", r, want)
 	}
