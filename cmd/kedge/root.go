@@ -29,6 +29,7 @@ func commands() []*cobra.Command {
 		newVersionCommand(),
 		newContainerdCommand(),
 		newReferenceCommand(),
+		newManualCommand(),
 	}
 }
 
