@@ -64,6 +64,13 @@ func (l Layout) Manifests() string { return filepath.Join(l.Server(), "manifests
 // AddressLists is the folder for the server's copies of lists of addresses.
 func (l Layout) AddressLists() string { return filepath.Join(l.Server(), "addresslists") }
 
+// Snapshots is the folder for snapshots of the datastore unless --snapshot-dir
+// names another.
+func (l Layout) Snapshots() string { return filepath.Join(l.Server(), "snapshots") }
+
+// RecoveryToken is the file with the token that opens what is sealed in snapshots.
+func (l Layout) RecoveryToken() string { return filepath.Join(l.Server(), "recovery-token") }
+
 // Database is the SQLite file behind the API.
 func (l Layout) Database() string { return filepath.Join(l.Server(), "db", "state.db") }
 
