@@ -7,13 +7,15 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"time"
 )
 
 // Paths of the supervisor on the server's listener.
 const (
 	// PathPrefix is below which everything belongs to the supervisor.
 	PathPrefix = "/v1-kedge/"
-	// PathCACerts answers the server CA as PEM to anyone.
+	// PathCACerts answers the server's authorities as PEM to anyone, the one that
+	// signs now first. There are two while one replaces the other.
 	PathCACerts = "/cacerts"
 	// PathPing answers 200 to anyone as soon as the listener serves.
 	PathPing = PathPrefix + "ping"
@@ -34,6 +36,8 @@ const (
 	// MaxNodeIPs is how many addresses a node may ask into its serving
 	// certificate.
 	MaxNodeIPs = 16
+	// MaxTrusts is how many authorities a node may say that it trusts.
+	MaxTrusts = 8
 	// ServerIdentity is the DNS name in every server's certificate. Agents
 	// verify this name below the pinned CA, whatever address they dialled, so
 	// that a new address or a port forward never breaks a node.
@@ -78,16 +82,32 @@ type JoinRequest struct {
 	Agent          []byte `json:"agent"`
 	// Signature is the device key's ECDSA signature (ASN.1) over [JoinRequest.Digest].
 	Signature []byte `json:"signature"`
+	// Trusts are the pins of the server authorities that the node trusts as it
+	// asks, in the form of [Pin.String]. While authorities are replaced it tells
+	// the server who knows the new one. Nothing is granted by it, so it is not
+	// part of the digest; nodes of the first version leave it out.
+	Trusts []string `json:"trusts,omitempty"`
 }
 
-// JoinResponse carries what the server issued. Certificates are PEM.
+// JoinResponse carries what the server issued. Certificates are PEM. A node
+// writes the authorities to disk before the certificates, so that whoever shows
+// a certificate of a new authority also trusts it.
 type JoinResponse struct {
+	// ServerCA are the authorities that the node is to trust for its servers, the
+	// one that signs now first. It is empty from servers of the first version: the
+	// node keeps what it has.
+	ServerCA []byte `json:"serverCA,omitempty"`
+	// ClientCA are the authorities of the clients of kubelet, the one that signs
+	// now first.
 	ClientCA       []byte        `json:"clientCA"`
 	KubeletClient  []byte        `json:"kubeletClient"`
 	KubeletServing []byte        `json:"kubeletServing"`
 	KubeProxy      []byte        `json:"kubeProxy"`
 	Agent          []byte        `json:"agent"`
 	Cluster        ClusterConfig `json:"cluster"`
+	// Now is the server's time when it signed; zero from servers of the first
+	// version.
+	Now time.Time `json:"now,omitzero"`
 }
 
 // ClusterConfig is what every node must agree on with its servers.
@@ -116,6 +136,10 @@ const (
 	CodeBusy          Code = "busy"
 	CodeInternal      Code = "internal"
 )
+
+// PathRenewNow, at the status socket of a node and at the link's status target,
+// makes a node renew its certificates at once (POST, no body).
+const PathRenewNow = "/certificates/renew"
 
 // Refusal is the body of every answer of the supervisor that is not 2xx. As an
 // error it reads as its message, which names the remedy.
@@ -161,6 +185,9 @@ func (r *JoinRequest) Check() error {
 			errs = append(errs, fmt.Errorf("node address %q cannot be certified", ip))
 		}
 	}
+	if len(r.Trusts) > MaxTrusts {
+		errs = append(errs, fmt.Errorf("%d trusted authorities are more than %d", len(r.Trusts), MaxTrusts))
+	}
 	for _, part := range r.parts() {
 		if len(part.data) == 0 {
 			errs = append(errs, fmt.Errorf("%s is missing", part.name))
@@ -185,7 +212,7 @@ func (r *JoinRequest) parts() []part {
 }
 
 // Digest returns the SHA-256 that the device key signs. It binds the request
-// to one cluster by the pin of its server CA, so that a signature that one
+// to one cluster by the pin of a server CA that both know, so that a signature that one
 // cluster saw is worth nothing at another. Every field is preceded by its
 // length: no two requests share an encoding.
 func (r *JoinRequest) Digest(server Pin) [sha256.Size]byte {
