@@ -80,6 +80,9 @@ func (l Layout) KineSocket() string { return filepath.Join(l.RunDir, "kine.sock"
 // ProcessLock is locked by the one daemon that owns the data directory.
 func (l Layout) ProcessLock() string { return filepath.Join(l.DataDir, "lock") }
 
+// LastSeen is the file of the time that was seen last.
+func (l Layout) LastSeen() string { return filepath.Join(l.DataDir, "last-seen") }
+
 // Agent is the root of what a node keeps.
 func (l Layout) Agent() string { return filepath.Join(l.DataDir, "agent") }
 
