@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/kedge-io/kedge/internal/slots"
 )
 
 // check returns why the slot at dir is not what m describes, or nil. With the
@@ -77,5 +79,5 @@ func writeMarker(dir string, m Manifest) error {
 	if err := finish(file, 0o644); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	return slots.SyncDir(dir)
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kedge-io/kedge/internal/slots"
 	"golang.org/x/sys/unix"
 )
 
@@ -58,7 +59,7 @@ func TestReadOnlyDiskIsNamed(t *testing.T) {
 func TestWhatADeadProcessLeftIsRemoved(t *testing.T) {
 	a, m := pack(t, small)
 	dir := t.TempDir()
-	half := filepath.Join(dir, tempPrefix+"123", "bin")
+	half := filepath.Join(dir, slots.TempPrefix+"123", "bin")
 	must(t, os.MkdirAll(half, 0o755))
 	must(t, os.WriteFile(filepath.Join(half, "runc"), []byte("ru"), 0o755))
 	unpack(t, a, dir)
@@ -95,7 +96,7 @@ func TestProcessesThatUnpackAtOnceAgree(t *testing.T) {
 func TestWaitingForTheLockEndsWithTheContext(t *testing.T) {
 	a, _ := pack(t, small)
 	dir := t.TempDir()
-	err := locked(context.Background(), dir, func() error {
+	err := slots.Locked(context.Background(), dir, func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 		defer cancel()
 		_, err := a.unpack(ctx, dir)

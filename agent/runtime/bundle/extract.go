@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/kedge-io/kedge/internal/slots"
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -33,9 +34,6 @@ func (a archive) extract(ctx context.Context, dir string, m Manifest) error {
 		return err
 	}
 	defer plain.Close()
-	if err := os.Chmod(dir, 0o755); err != nil { // MkdirTemp makes it 0700
-		return err
-	}
 	dirs, err := makeDirs(dir, m)
 	if err != nil {
 		return err
@@ -44,7 +42,7 @@ func (a archive) extract(ctx context.Context, dir string, m Manifest) error {
 		return err
 	}
 	for _, d := range dirs {
-		if err := syncDir(d); err != nil {
+		if err := slots.SyncDir(d); err != nil {
 			return err
 		}
 	}

@@ -6,15 +6,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
-	"syscall"
+
+	"github.com/kedge-io/kedge/internal/slots"
 )
 
 // Names inside the folder that holds the slots.
 const (
-	lockName    = ".lock"
 	currentName = "current"
-	tempPrefix  = ".tmp-"
 	markerName  = ".complete"
 )
 
@@ -80,8 +78,8 @@ func (a archive) unpack(ctx context.Context, dir string) (Slot, error) {
 		return Slot{}, err
 	}
 	slot := Slot{ID: m.ID, Dir: filepath.Join(dir, m.ID), Action: Kept}
-	err = locked(ctx, dir, func() error {
-		if err := removeTemporary(dir); err != nil {
+	err = slots.Locked(ctx, dir, func() error {
+		if err := slots.RemoveTemporary(dir); err != nil {
 			return err
 		}
 		if err := a.fill(ctx, dir, m, &slot); err != nil {
@@ -90,7 +88,7 @@ func (a archive) unpack(ctx context.Context, dir string) (Slot, error) {
 		return point(dir, m.ID)
 	})
 	if err != nil {
-		return Slot{}, fmt.Errorf("unpack the runtime bundle into %s: %w", dir, explain(err, m))
+		return Slot{}, fmt.Errorf("unpack the runtime bundle into %s: %w", dir, slots.Remedy(err, m.size()))
 	}
 	return slot, nil
 }
@@ -110,21 +108,7 @@ func (a archive) fill(ctx context.Context, dir string, m Manifest, slot *Slot) e
 	default:
 		return err
 	}
-	return a.replace(ctx, dir, m)
-}
-
-// replace unpacks beside the slot and then gives the new folder the slot's name.
-func (a archive) replace(ctx context.Context, dir string, m Manifest) error {
-	temp, err := os.MkdirTemp(dir, tempPrefix)
-	if err != nil {
-		return err
-	}
-	err = a.extract(ctx, temp, m)
-	if err == nil {
-		err = exchange(temp, filepath.Join(dir, m.ID))
-	}
-	// After an exchange temp is the damaged former slot, else what is unfinished.
-	return errors.Join(err, os.RemoveAll(temp))
+	return slots.Fill(dir, m.ID, func(folder string) error { return a.extract(ctx, folder, m) })
 }
 
 // point switches dir/current to id in one step.
@@ -133,14 +117,14 @@ func point(dir, id string) error {
 	if now, err := os.Readlink(link); err == nil && now == id {
 		return nil
 	}
-	temp := filepath.Join(dir, tempPrefix+currentName)
+	temp := filepath.Join(dir, slots.TempPrefix+currentName)
 	if err := os.Symlink(id, temp); err != nil {
 		return err
 	}
 	if err := os.Rename(temp, link); err != nil {
 		return errors.Join(err, os.Remove(temp))
 	}
-	return syncDir(dir)
+	return slots.SyncDir(dir)
 }
 
 // Sweep removes the slots below dir that neither dir/current leads to nor
@@ -148,77 +132,21 @@ func point(dir, id string) error {
 // folders it removed.
 func Sweep(ctx context.Context, dir string, inUse func(slot string) bool) ([]string, error) {
 	var removed []string
-	err := locked(ctx, dir, func() error {
-		if err := removeTemporary(dir); err != nil {
+	err := slots.Locked(ctx, dir, func() error {
+		if err := slots.RemoveTemporary(dir); err != nil {
 			return err
 		}
 		current, err := os.Readlink(filepath.Join(dir, currentName))
 		if err != nil {
 			return err // without it nobody knows which slot is the right one
 		}
-		entries, err := os.ReadDir(dir)
-		if err != nil {
-			return err
-		}
-		for _, e := range entries {
-			slot := filepath.Join(dir, e.Name())
-			if !isSlot(e) || e.Name() == current || inUse(slot) {
-				continue
-			}
-			if err := discard(dir, slot); err != nil {
-				return err
-			}
-			removed = append(removed, slot)
-		}
-		return nil
+		removed, err = slots.Sweep(dir, func(slot string) bool {
+			return filepath.Base(slot) == current || inUse(slot)
+		})
+		return err
 	})
 	if err != nil {
 		return removed, fmt.Errorf("remove old runtime bundles below %s: %w", dir, err)
 	}
 	return removed, nil
-}
-
-// discard takes the slot's name away first, so that a crash in between leaves a
-// temporary folder and not half a slot.
-func discard(dir, slot string) error {
-	temp := filepath.Join(dir, tempPrefix+filepath.Base(slot))
-	if err := os.Rename(slot, temp); err != nil {
-		return err
-	}
-	return os.RemoveAll(temp)
-}
-
-// isSlot knows a slot by its name: nothing else in the folder is removed.
-func isSlot(e os.DirEntry) bool {
-	return e.IsDir() && len(e.Name()) == 16 && strings.Trim(e.Name(), "0123456789abcdef") == ""
-}
-
-// removeTemporary removes what processes that died have left; the caller holds
-// the lock, so none of it is in use.
-func removeTemporary(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), tempPrefix) {
-			if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// explain adds the remedy to the failures that a person can mend.
-func explain(err error, m Manifest) error {
-	switch {
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return fmt.Errorf("%w: free at least %d MiB there or choose another place with --data-dir", err, m.size()>>20+1)
-	case errors.Is(err, syscall.EROFS):
-		return fmt.Errorf("%w: mount it writable or choose another place with --data-dir", err)
-	case errors.Is(err, os.ErrPermission):
-		return fmt.Errorf("%w: run kedge as root or choose another place with --data-dir", err)
-	}
-	return err
 }
