@@ -19,14 +19,8 @@ import (
 const (
 	// CALifetime is how long an authority is valid.
 	CALifetime = 10 * 365 * 24 * time.Hour
-	// LeafLifetime is how long a leaf is valid.
+	// LeafLifetime is how long a leaf is valid where nobody says otherwise.
 	LeafLifetime = 365 * 24 * time.Hour
-	// RenewBefore is how long before its end a leaf is renewed. A certificate
-	// of shorter life is renewed when a quarter of its life is left.
-	RenewBefore = 90 * 24 * time.Hour
-	// Backdate is how long before its signing a certificate becomes valid, so
-	// that it serves on machines whose clocks are a little late.
-	Backdate = time.Hour
 )
 
 // EncodeCert returns the certificates as PEM.
@@ -93,13 +87,6 @@ func Pool(certs ...*x509.Certificate) *x509.CertPool {
 // SameKey says whether cert certifies the public half of key.
 func SameKey(cert *x509.Certificate, key *ecdsa.PrivateKey) bool {
 	return key.PublicKey.Equal(cert.PublicKey)
-}
-
-// RenewAt returns when cert should be renewed: [RenewBefore] its end, or when a
-// quarter of its life is left, whichever is later.
-func RenewAt(cert *x509.Certificate) time.Time {
-	early := min(RenewBefore, cert.NotAfter.Sub(cert.NotBefore)/4)
-	return cert.NotAfter.Add(-early)
 }
 
 // Names is what a leaf says about its owner. The signer chooses it.

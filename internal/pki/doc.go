@@ -5,8 +5,9 @@
 // Invariants: a key file is 0600 and is written before the certificate that
 // needs it, so a crash at any line leaves a state that the next Ensure call
 // completes. Renewal keeps the key, so that replacing one file is all of it.
-// The time is always handed in; nothing is signed before [CheckClock] has
-// believed the clock. A requester chooses its public key and never a name.
+// The time is always handed in, as internal/clock knows it; every certificate is
+// valid from 1970 on, so that a clock that is behind is no reason to refuse it.
+// A requester chooses its public key and never a name.
 //
-// Start reading at [EnsureCA] and [EnsureLeaf].
+// Start reading at [EnsureCA] and [Issuer].
 package pki

@@ -62,7 +62,7 @@ func VerifyNode(chain []*x509.Certificate, roots *x509.CertPool, now time.Time) 
 	}
 	leaf := chain[0]
 	_, err := leaf.Verify(x509.VerifyOptions{
-		Roots: roots, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		Roots: roots, Intermediates: Pool(chain[1:]...), CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	})
 	if err != nil {
 		return "", fmt.Errorf("verify client certificate: %w", err)
