@@ -71,9 +71,9 @@ until the daemon hears a server.`,
 }
 
 func printUnit(cmd *cobra.Command, layout paths.Layout) error {
-	self, err := os.Executable()
+	self, err := installedProgram()
 	if err != nil {
-		return fmt.Errorf("find this program: %w", err)
+		return err
 	}
 	_, err = fmt.Fprintf(cmd.OutOrStdout(), restoreUnit, self, layout.DataDir)
 	return err

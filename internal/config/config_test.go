@@ -244,7 +244,7 @@ func TestWrongEnvironmentIsRefused(t *testing.T) {
 }
 
 func TestAliasesAndForeignVariablesAreAccepted(t *testing.T) {
-	r, err := Load(agentCommand(t), options("KEDGE_URL=https://a:6443", "KEDGE_INSTALL_DIR=/x", "OTHER=1"))
+	r, err := Load(agentCommand(t), options("KEDGE_URL=https://a:6443", "KEDGE_INSTALL_DIR=/x", "KEDGE_LAUNCHER=/x", "OTHER=1"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,8 +12,11 @@ const EnvPrefix = "KEDGE_"
 
 // foreignEnv are the prefixes of variables that other parts of the project
 // read: the install script, the tests (KEDGE_BINARY is the program that they
-// run), and the process's own re-executions.
-var foreignEnv = []string{EnvPrefix + "INSTALL_", EnvPrefix + "TEST_", EnvPrefix + "INTERNAL_", EnvPrefix + "BINARY"}
+// run), the process's own re-executions, and cmd/launcher's word of the file
+// that was installed.
+var foreignEnv = []string{
+	EnvPrefix + "INSTALL_", EnvPrefix + "TEST_", EnvPrefix + "INTERNAL_", EnvPrefix + "BINARY", EnvPrefix + "LAUNCHER",
+}
 
 // EnvName returns the environment variable of the flag called name.
 func EnvName(name string) string {
