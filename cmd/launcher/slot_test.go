@@ -1,0 +1,165 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func decode(r io.Reader, v any) error { return json.NewDecoder(r).Decode(v) }
+
+func TestChangedProgramIsNeverStarted(t *testing.T) {
+	for name, damage := range map[string]func(s slot) error{
+		"other bytes of the same length": func(s slot) error {
+			data := try(os.ReadFile(s.program()))
+			data[len(data)-1] ^= 1
+			must(t, os.Remove(s.program()))
+			return os.WriteFile(s.program(), data, 0o755)
+		},
+		"shorter":             func(s slot) error { return os.Truncate(s.program(), 10) },
+		"other mode":          func(s slot) error { return os.Chmod(s.program(), 0o777) },
+		"link":                func(s slot) error { must(t, os.Remove(s.program())); return os.Symlink("/bin/true", s.program()) },
+		"gone":                func(s slot) error { return os.Remove(s.program()) },
+		"folder gone":         func(s slot) error { return os.RemoveAll(s.dir()) },
+		"a file in its place": func(s slot) error { must(t, os.RemoveAll(s.dir())); return os.WriteFile(s.dir(), nil, 0o600) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t, "one")
+			h.good()
+			must(t, damage(h.slot()))
+			if r := h.good(); r.Path != h.slot().program() {
+				t.Errorf("started %s", r.Path)
+			}
+			if err := h.slot().verified(); err != nil {
+				t.Error(err)
+			}
+			if got, want := names(h.data), ".lock "+h.slot().want.ID(); got != want {
+				t.Errorf("the folder of slots holds %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+func TestProgramOfAnotherUserIsNotStartedByRoot(t *testing.T) {
+	needRoot(t)
+	h := newHost(t, "one")
+	h.good()
+	must(t, os.Chown(h.slot().program(), nobody, nobody))
+	_, stderr, err := h.start()
+	if err != nil || !strings.Contains(stderr, "belongs to another user: unpacked again") {
+		t.Errorf("%v: %s", err, stderr)
+	}
+	if err := h.slot().ready(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSlotFromABackupIsVerifiedOnceAndKept(t *testing.T) {
+	h := newHost(t, "one")
+	h.good()
+	before := try(os.Stat(h.slot().program()))
+	must(t, os.Chtimes(h.slot().program(), time.Unix(0, 0), time.Unix(0, 0)))
+	if h.slot().ready() == nil {
+		t.Fatal("the marker fits a file that was changed")
+	}
+	h.good()
+	if after := try(os.Stat(h.slot().program())); !os.SameFile(before, after) || h.slot().ready() != nil {
+		t.Error("the right program was replaced or not marked")
+	}
+}
+
+func TestUpgradeKeepsWhatRunsAndRemovesWhatDoesNot(t *testing.T) {
+	h := newHost(t, "one")
+	first := h.slot()
+	running := h.command("stay")
+	stdin, err := running.StdinPipe()
+	must(t, err)
+	out, err := running.StdoutPipe()
+	must(t, err)
+	must(t, running.Start())
+	var r report
+	must(t, decode(out, &r))
+	bundle := filepath.Join(h.data, "00000000000000aa", "bin")
+	must(t, os.MkdirAll(bundle, 0o755))
+	must(t, os.WriteFile(filepath.Join(bundle, "runc"), nil, 0o755))
+
+	second := h.install("two", first.want.Arch)
+	if r := h.good(); r.Path != second.program() {
+		t.Errorf("after the upgrade %s was started", r.Path)
+	}
+	if first.ready() != nil || second.ready() != nil {
+		t.Errorf("the folder of slots holds %q while the first program runs", names(h.data))
+	}
+	must(t, stdin.Close())
+	must(t, running.Wait())
+	third := h.install("three", first.want.Arch)
+	h.good()
+	if got := names(h.data); strings.Contains(got, first.want.ID()) || strings.Contains(got, second.want.ID()) ||
+		!strings.Contains(got, third.want.ID()) || !strings.Contains(got, "00000000000000aa") {
+		t.Errorf("the folder of slots holds %q once nothing old runs", got)
+	}
+}
+
+// mount gives the host's data directory a file system of its own.
+func (h *host) mount(flags uintptr, options string) {
+	h.t.Helper()
+	needRoot(h.t)
+	must(h.t, os.MkdirAll(h.dataDir, 0o755))
+	if err := unix.Mount("kedge-test", h.dataDir, "tmpfs", flags, options); err != nil {
+		h.t.Skipf("needs the right to mount a tmpfs: %v", err)
+	}
+	h.t.Cleanup(func() { _ = unix.Unmount(h.dataDir, unix.MNT_DETACH) })
+}
+
+func TestFullDiskIsNamedAndRoomMendsIt(t *testing.T) {
+	h := newHost(t, "one")
+	h.mount(0, "size=1m")
+	h.bad("unpack into "+h.data, "no space left on device", "free at least", "--data-dir")
+	must(t, unix.Mount("", h.dataDir, "", unix.MS_REMOUNT, "size=200m"))
+	h.good()
+}
+
+func TestReadOnlyDiskIsNamed(t *testing.T) {
+	h := newHost(t, "one")
+	h.mount(0, "size=200m")
+	must(t, unix.Mount("", h.dataDir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""))
+	h.bad("read-only file system", "mount it writable", "--data-dir")
+}
+
+func TestDiskThatStartsNoProgramsIsNamedBeforeItIsWritten(t *testing.T) {
+	h := newHost(t, "one")
+	h.mount(unix.MS_NOEXEC, "size=200m")
+	h.bad(h.data, "noexec", "--data-dir")
+	must(t, unix.Mount("", h.dataDir, "", unix.MS_REMOUNT, "size=200m"))
+	h.good()
+	// Programs that were started before somebody tightened the mount.
+	must(t, unix.Mount("", h.dataDir, "", unix.MS_REMOUNT|unix.MS_NOEXEC, ""))
+	if _, stderr, err := h.start(); err == nil || !strings.Contains(stderr, "noexec") {
+		t.Errorf("%v: %s", err, stderr)
+	}
+}
+
+func TestDamagedReleaseFileIsNamed(t *testing.T) {
+	h := newHost(t, "one")
+	spoil(t, h.release)
+	h.bad("damaged", "fetch it again", "sha256sums.txt")
+	h.install("one", "amd64")
+	must(t, os.Truncate(h.release, try(os.Stat(h.release)).Size()-1))
+	h.bad(h.release, "ends without its payload", "fetch it again")
+	h.install("one", h.slotArch())
+	h.good()
+}
+
+func (h *host) slotArch() string { return newHost(h.t, "").slot().want.Arch }
+
+func TestProgramForAnotherArchitectureIsRefused(t *testing.T) {
+	h := newHost(t, "one")
+	h.install("one", "riscv64")
+	h.bad("riscv64", "fetch kedge-linux-")
+}
