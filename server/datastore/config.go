@@ -1,6 +1,7 @@
 package datastore
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -50,6 +51,10 @@ type Config struct {
 	// stalls, a write-ahead log that grows, a disk that fills) and nil when it
 	// is over. Optional.
 	Report func(error)
+	// Offer names the last good snapshot and the command that restores it, in
+	// one sentence, or returns "". It is called when the database is damaged or
+	// gone. Optional.
+	Offer func(context.Context) string
 	// Log is required.
 	Log *slog.Logger
 }

@@ -48,6 +48,9 @@ type instance struct {
 	work    sync.WaitGroup
 
 	state watchState
+
+	witness *witness // of the durable database only
+	acked   *acked
 }
 
 func (i *instance) marker() string { return i.path + ".in-use" }
@@ -87,6 +90,14 @@ func (i *instance) open(ctx context.Context, base int64) error {
 	if err := touch(i.marker()); err != nil {
 		return err
 	}
+	// Before kine, so that it is the last to close: whoever closes last deletes
+	// the log, and by then it must be known that it may go.
+	var err error
+	i.own, err = openSQLite(ctx, i.path, false, "journal_mode=WAL", "synchronous="+i.tune.synchronous, "wal_autocheckpoint=0",
+		fmt.Sprintf("journal_size_limit=%d", i.tune.walLimit))
+	if err != nil {
+		return err
+	}
 	kctx, cancel := context.WithCancel(context.Background())
 	i.cancel = cancel
 	// kine retries an open for five minutes unless it is cancelled.
@@ -111,11 +122,6 @@ func (i *instance) open(ctx context.Context, base int64) error {
 		if err := gen.SetCompactRevision(ctx, base); err != nil {
 			return fmt.Errorf("set first revision of %s: %w", i.path, err)
 		}
-	}
-	i.own, err = openSQLite(ctx, i.path, false, "synchronous="+i.tune.synchronous, "wal_autocheckpoint=0",
-		fmt.Sprintf("journal_size_limit=%d", i.tune.walLimit))
-	if err != nil {
-		return err
 	}
 	i.state = newWatchState(time.Now())
 	return i.listen()
@@ -142,7 +148,7 @@ func (i *instance) listen() error {
 	if err := os.Chmod(i.socket, 0o600); err != nil {
 		return errors.Join(fmt.Errorf("protect socket %s: %w", i.socket, err), l.Close())
 	}
-	i.grpc, i.served = newGRPC(i.backend, i.kine != nil), make(chan error, 1)
+	i.grpc, i.served = newGRPC(i.backend, i.kine != nil, i.acked), make(chan error, 1)
 	go func() { i.served <- i.grpc.Serve(l) }()
 	return nil
 }
@@ -163,8 +169,11 @@ func (i *instance) close() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	_, err := i.checkpoint(ctx, "TRUNCATE")
-	if err = errors.Join(err, i.own.Close()); err != nil {
+	log, err := i.checkpoint(ctx, "TRUNCATE")
+	if err == nil && !log.busy {
+		err = i.noteSettled(ctx)
+	}
+	if err = errors.Join(err, i.own.Close(), i.noteClosed()); err != nil {
 		return fmt.Errorf("close %s database %s: %w", i.name, i.path, err)
 	}
 	if err := os.Remove(i.marker()); err != nil && !errors.Is(err, os.ErrNotExist) {

@@ -84,24 +84,26 @@ func (i *instance) act(ctx context.Context, a actions) error {
 	}
 	if a.checkpoint {
 		_, err := i.checkpoint(ctx, "PASSIVE")
-		errs = append(errs, err)
+		errs = append(errs, err, i.noteOpened(ctx, a.truncate))
 	}
 	if a.truncate {
 		// The passive one moved nearly all, so writers wait for little.
 		_, err := i.checkpoint(ctx, "TRUNCATE")
-		errs = append(errs, err)
+		errs = append(errs, err, i.noteOpened(ctx, true))
 	}
 	return errors.Join(errs...)
 }
 
-type walState struct{ frames, done int64 }
+type walState struct {
+	frames, done int64
+	busy         bool // somebody was in the way
+}
 
 // checkpoint runs one of SQLite's checkpoint modes. That somebody is in the
 // way is no error: the next look tries again and reports what piles up.
 func (i *instance) checkpoint(ctx context.Context, mode string) (walState, error) {
-	var busy int
 	var w walState
-	err := i.own.QueryRowContext(ctx, "PRAGMA wal_checkpoint("+mode+")").Scan(&busy, &w.frames, &w.done)
+	err := i.own.QueryRowContext(ctx, "PRAGMA wal_checkpoint("+mode+")").Scan(&w.busy, &w.frames, &w.done)
 	if err != nil {
 		return w, fmt.Errorf("checkpoint (%s): %w", mode, err)
 	}

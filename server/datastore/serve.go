@@ -22,11 +22,16 @@ const (
 )
 
 // newGRPC serves backend. oneWriter is for databases that lock as a whole.
-func newGRPC(backend server.Backend, oneWriter bool) *grpc.Server {
-	var more []grpc.ServerOption
-	if oneWriter {
-		more = append(more, grpc.UnaryInterceptor(newWriteGate().intercept))
+// told hears of the revisions of writes; nil for nobody.
+func newGRPC(backend server.Backend, oneWriter bool, told *acked) *grpc.Server {
+	var chain []grpc.UnaryServerInterceptor
+	if told != nil {
+		chain = append(chain, told.intercept)
 	}
+	if oneWriter {
+		chain = append(chain, newWriteGate().intercept)
+	}
+	more := []grpc.ServerOption{grpc.ChainUnaryInterceptor(chain...)}
 	s := grpc.NewServer(append(more,
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 2 * time.Hour, Timeout: 20 * time.Second}),

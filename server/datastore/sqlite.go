@@ -130,12 +130,3 @@ func problems(answer string) []string {
 	}
 	return found
 }
-
-func damaged(path string, found []string) error {
-	more := ""
-	if len(found) > 1 {
-		more = fmt.Sprintf(" (and %d more)", len(found)-1)
-	}
-	return fmt.Errorf("%w: %s: %s%s. Nothing was changed. Move %[5]s, %[5]s-wal and %[5]s-shm aside together and put a good copy in their place, or start without one for an empty cluster",
-		ErrDamaged, path, found[0], more, filepath.Base(path))
-}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -42,6 +41,9 @@ func New(cfg Config) (*Store, error) {
 	}
 	if cfg.Report == nil {
 		cfg.Report = func(error) {}
+	}
+	if cfg.Offer == nil {
+		cfg.Offer = func(context.Context) string { return "" }
 	}
 	return &Store{cfg: cfg, troubles: map[string]error{}, every: tick}, nil
 }
@@ -105,23 +107,34 @@ func (s *Store) prepare(ctx context.Context) error {
 	if err := prepareDir(filepath.Dir(s.cfg.Path)); err != nil {
 		return err
 	}
-	if !exists(s.cfg.Path) {
-		if exists(s.cfg.Path + "-wal") {
-			return damaged(s.cfg.Path, []string{"the file is missing but its log is there"})
+	return s.examine(ctx)
+}
+
+// examine checks what is on the disk before anything opens it for writing.
+func (s *Store) examine(ctx context.Context) error {
+	if s.fresh() {
+		if offer := s.cfg.Offer(ctx); offer != "" {
+			return advise(s.cfg.Path, offer, lossOf(s.cfg.Path, "the file is missing"))
 		}
 		return nil
 	}
-	st, err := os.Stat(s.cfg.Path)
-	if err != nil {
-		return fmt.Errorf("database: %w", err)
+	found, err := Check(ctx, s.cfg.Path, s.cfg.VolatileDir, false)
+	if errors.Is(err, ErrDamaged) {
+		return advise(s.cfg.Path, s.cfg.Offer(ctx), err)
 	}
-	full := st.Size() <= fullCheckBelow || exists(s.cfg.Path+".in-use")
-	begin := time.Now()
-	if err := checkSQLite(ctx, s.cfg.Path, full); err != nil {
+	if err != nil {
 		return err
 	}
-	s.cfg.Log.Debug("database checked", "path", s.cfg.Path, "bytes", st.Size(), "full", full, "took", time.Since(begin))
+	for _, note := range found.Notes {
+		s.cfg.Log.Info("about the database", "path", s.cfg.Path, "note", note)
+	}
+	s.cfg.Log.Debug("database checked", "path", s.cfg.Path, "bytes", found.Bytes, "revision", found.Revision, "took", found.Took)
 	return nil
+}
+
+// fresh tells that there has never been a database.
+func (s *Store) fresh() bool {
+	return !exists(s.cfg.Path) && !exists(s.cfg.Path+"-wal") && !exists(witnessPath(s.cfg.Path))
 }
 
 func secondServer(path string, err error) error {
@@ -165,6 +178,10 @@ func (s *Store) runSQLite(ctx context.Context, fatal <-chan error, ready func())
 			return fmt.Errorf("%s database: %w", i.name, err)
 		}
 	}
+	// The proof was a write, so the log has its header.
+	if err := durable.noteOpened(ctx, false); err != nil {
+		return err
+	}
 	s.setRunning(all)
 	ready()
 	return s.watch(ctx, fatal, all)
@@ -179,7 +196,7 @@ func (s *Store) openAll(ctx context.Context, durable, vol *instance) error {
 			return err
 		}
 	}
-	if err := durable.open(ctx, 0); err != nil {
+	if err := durable.openWitnessed(ctx, ackedFile(s.cfg.VolatileDir)); err != nil {
 		return err
 	}
 	if !s.volatile() {

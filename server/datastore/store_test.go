@@ -253,7 +253,7 @@ func TestDamagedDatabaseIsNamedAndLeftAlone(t *testing.T) {
 			before := digest(t, cfg.Path)
 			s, _ := New(cfg)
 			err := s.Component().Prepare(t.Context())
-			if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), cfg.Path) || !strings.Contains(err.Error(), "aside") {
+			if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), cfg.Path) || !strings.Contains(err.Error(), "kedge snapshot restore") {
 				t.Fatalf("got %v", err)
 			}
 			if strings.Contains(err.Error(), "\n") {

@@ -205,7 +205,7 @@ func TestStartsThatMeetARunningServer(t *testing.T) {
 	t.Run("damaged database", func(t *testing.T) {
 		cluster.Must(t, c.Server.Stop(t.Context()))
 		damage(t, c.Server.Host)
-		failure{args: []string{"server", "--disable-agent"}, want: []string{"/var/lib/kedge/server/db/state.db", "aside", "copy"}}.fails(t, c.Server)
+		failure{args: []string{"server", "--disable-agent"}, want: []string{"/var/lib/kedge/server/db/state.db", "aside", "kedge snapshot restore"}}.fails(t, c.Server)
 	})
 }
 

@@ -1,0 +1,160 @@
+package datastore
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+)
+
+// walHeaderSize is that of the log's own header, in bytes
+// (https://www.sqlite.org/fileformat2.html#the_write_ahead_log).
+const walHeaderSize = 32
+
+// walMagic with its lowest bit clear; that bit tells the byte order of the
+// checksums.
+const walMagic = 0x377f0682
+
+// walLook is what one reading of a write-ahead log found. SQLite itself takes
+// the log for ended at the first frame that is not as it was written, without
+// a word, so this is where a damaged log shows.
+type walLook struct {
+	missing  bool
+	bytes    int64
+	header   bool   // the header is whole
+	pageSize int    // bytes
+	sequence uint32 // how often the log was begun again
+	// line is the same for all that one log file ever holds: its first salt
+	// grows with the sequence.
+	line uint32
+	// commits are the transactions that SQLite will see.
+	commits int
+	// rest is in bytes what follows their last frame and belongs to the same
+	// sequence.
+	rest int64
+	// later are whole transactions' ends in that rest, and more tells that
+	// frames follow the last of them.
+	later int
+	more  bool
+}
+
+// empty tells that the log holds nothing.
+func (w walLook) empty() bool { return w.missing || w.bytes == 0 }
+
+// lost tells that the log holds transactions that SQLite will not see for
+// sure. A transaction is written after the one before was acknowledged; so a
+// single incomplete one at the end may be what a power cut left.
+func (w walLook) lost() bool { return w.later > 1 || (w.later == 1 && w.more) }
+
+// lookAtWAL reads the log at path from one end to the other.
+func lookAtWAL(path string) (look walLook, err error) {
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return walLook{missing: true}, nil
+	}
+	if err != nil {
+		return look, fmt.Errorf("read write-ahead log: %w", err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	st, err := f.Stat()
+	if err != nil {
+		return look, fmt.Errorf("read write-ahead log: %w", err)
+	}
+	look.bytes = st.Size()
+	r := bufio.NewReaderSize(f, 1<<20)
+	scan, ok, err := look.begin(r)
+	if err != nil || !ok {
+		return look, err
+	}
+	return look, look.frames(r, scan)
+}
+
+// walScan is what the checksums of a log are counted with.
+type walScan struct {
+	order  binary.ByteOrder
+	salts  [8]byte
+	s0, s1 uint32
+}
+
+// begin reads the header; ok is false if there is none that counts.
+func (w *walLook) begin(r io.Reader) (s walScan, ok bool, err error) {
+	var h [walHeaderSize]byte
+	if _, err := io.ReadFull(r, h[:]); err != nil {
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return s, false, nil
+		}
+		return s, false, fmt.Errorf("read write-ahead log: %w", err)
+	}
+	big := binary.BigEndian
+	magic := big.Uint32(h[0:])
+	s.order = binary.LittleEndian
+	if magic&1 == 1 {
+		s.order = big
+	}
+	s.add(h[:24])
+	w.pageSize = int(big.Uint32(h[8:]))
+	w.sequence = big.Uint32(h[12:])
+	w.line = big.Uint32(h[16:]) - w.sequence
+	copy(s.salts[:], h[16:24])
+	w.header = magic&^1 == walMagic && s.s0 == big.Uint32(h[24:]) && s.s1 == big.Uint32(h[28:]) &&
+		w.pageSize >= 512 && w.pageSize <= 65536
+	return s, w.header, nil
+}
+
+// add counts b, a multiple of eight bytes, into the checksum.
+func (s *walScan) add(b []byte) {
+	for ; len(b) >= 8; b = b[8:] {
+		s.s0 += s.order.Uint32(b) + s.s1
+		s.s1 += s.order.Uint32(b[4:]) + s.s0
+	}
+}
+
+// frame counts one frame and tells whether it is as it was written. The next
+// one is counted from the sum that this one carries, so that frames behind a
+// damaged one are still known.
+func (s *walScan) frame(b []byte) bool {
+	s.add(b[:8])
+	s.add(b[walFrameHeader:])
+	s0, s1 := binary.BigEndian.Uint32(b[16:]), binary.BigEndian.Uint32(b[20:])
+	ok := s.s0 == s0 && s.s1 == s1
+	s.s0, s.s1 = s0, s1
+	return ok
+}
+
+func (w *walLook) frames(r io.Reader, s walScan) error {
+	frame := make([]byte, walFrameHeader+w.pageSize)
+	valid := true
+	pending := int64(0) // bytes since the last transaction that counts
+	for {
+		n, err := io.ReadFull(r, frame)
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			if n >= 16 && [8]byte(frame[8:16]) == s.salts {
+				pending += int64(n)
+				w.more = w.later > 0
+			}
+			w.rest = pending
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read write-ahead log: %w", err)
+		}
+		same := [8]byte(frame[8:16]) == s.salts
+		whole := s.frame(frame) && same
+		commit := binary.BigEndian.Uint32(frame[4:]) != 0
+		valid = valid && whole
+		switch {
+		case valid && commit:
+			w.commits++
+			pending = 0
+		case same:
+			pending += int64(len(frame))
+			w.more = w.later > 0
+			if !valid && whole && commit {
+				w.later++
+				w.more = false
+			}
+		}
+	}
+}
