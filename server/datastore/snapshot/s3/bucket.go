@@ -1,0 +1,158 @@
+package s3
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+
+	"github.com/kedge-io/kedge/server/datastore/snapshot"
+)
+
+const (
+	// partSize bytes are sent, and tried again, at a time.
+	partSize = 8 << 20
+	// maxTries of one request, with back-off and jitter between them: about half a
+	// minute in all. The caller tries again later.
+	maxTries = 6
+)
+
+// Bucket is a place for snapshots. It implements [snapshot.Remote] and may be
+// used by several goroutines.
+type Bucket struct {
+	cfg    Config
+	client *minio.Client
+}
+
+// New checks cfg and reads the file of the authority. It connects to nobody.
+func New(cfg Config) (*Bucket, error) {
+	cfg.Folder = strings.Trim(cfg.Folder, "/")
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	transport, err := cfg.transport()
+	if err != nil {
+		return nil, err
+	}
+	client, err := minio.New(cfg.Endpoint, &minio.Options{
+		Creds:     credentials.NewStaticV4(string(cfg.AccessKey), string(cfg.SecretKey), ""),
+		Secure:    !cfg.Insecure,
+		Transport: transport, Region: cfg.Region, BucketLookup: lookups[cfg.Lookup], MaxRetries: maxTries,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("--snapshot-s3-endpoint %s: %w", cfg.Endpoint, err)
+	}
+	return &Bucket{cfg: cfg, client: client}, nil
+}
+
+func (b *Bucket) key(file string) string { return path.Join(b.cfg.Folder, file) }
+
+// Location is how people name a file in the bucket.
+func (b *Bucket) Location(file string) string { return "s3://" + b.cfg.Bucket + "/" + b.key(file) }
+
+// Upload keeps the file at path under its own name, and then reads its end back.
+// On an error nothing of it is on the server, or it is removed by the next upload.
+func (b *Bucket) Upload(ctx context.Context, path string) error {
+	ctx, cancel := context.WithTimeout(ctx, b.cfg.Timeout)
+	defer cancel()
+	file := filepath.Base(path)
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("upload snapshot: %w", err)
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("upload snapshot: %w", err)
+	}
+	b.abandonOld(ctx)
+	info, err := b.client.PutObject(ctx, b.cfg.Bucket, b.key(file), f, st.Size(), minio.PutObjectOptions{
+		ContentType: "application/zstd", PartSize: partSize, NumThreads: 1,
+	})
+	if err != nil {
+		return fmt.Errorf("upload to %s: %w", b.Location(file), b.explain(err))
+	}
+	if info.Size != st.Size() {
+		return fmt.Errorf("upload to %s: the server has %d of %d bytes", b.Location(file), info.Size, st.Size())
+	}
+	a, _, err := b.Open(ctx, file)
+	if err != nil {
+		return fmt.Errorf("upload to %s: read it back: %w", b.Location(file), err)
+	}
+	return a.Close()
+}
+
+// abandonOld removes what uploads of this node have begun and not ended. Only one
+// upload of a node is under way at a time, see [snapshot.Manager]. That it cannot
+// be done is no reason to upload nothing.
+func (b *Bucket) abandonOld(ctx context.Context) {
+	for u := range b.client.ListIncompleteUploads(ctx, b.cfg.Bucket, b.prefix(), true) {
+		if u.Err != nil || !b.owns(u.Key) {
+			continue
+		}
+		if err := b.client.RemoveIncompleteUpload(ctx, b.cfg.Bucket, u.Key); err == nil {
+			b.cfg.Log.Info("removed what an interrupted upload left", "object", u.Key)
+		}
+	}
+}
+
+// owns tells whether key is that of a snapshot of this node, right in the folder.
+func (b *Bucket) owns(key string) bool {
+	file, ok := strings.CutPrefix(key, b.prefix())
+	return ok && snapshot.CheckFile(file) == nil && strings.Contains(file, "-"+b.cfg.Node+"-")
+}
+
+func (b *Bucket) prefix() string {
+	if b.cfg.Folder == "" {
+		return ""
+	}
+	return b.cfg.Folder + "/"
+}
+
+// List returns the snapshots in the folder, as [snapshot.List] does.
+func (b *Bucket) List(ctx context.Context) ([]snapshot.Entry, error) {
+	ctx, cancel := context.WithTimeout(ctx, b.cfg.Timeout)
+	defer cancel()
+	var out []snapshot.Entry
+	for o := range b.client.ListObjectsIter(ctx, b.cfg.Bucket, minio.ListObjectsOptions{Prefix: b.prefix()}) {
+		if o.Err != nil {
+			return nil, fmt.Errorf("list s3://%s/%s: %w", b.cfg.Bucket, b.prefix(), b.explain(o.Err))
+		}
+		file := strings.TrimPrefix(o.Key, b.prefix())
+		if snapshot.CheckFile(file) != nil {
+			continue
+		}
+		e := snapshot.Entry{File: file, Location: b.Location(file), Bytes: o.Size, Modified: o.LastModified}
+		a, err := b.read(ctx, file, o.Size)
+		if err == nil {
+			m := a.Manifest()
+			e.Manifest = &m
+		} else if e.Problem = err.Error(); !errors.Is(err, snapshot.ErrDamaged) {
+			// It may be whole: nothing is decided without knowing.
+			return nil, fmt.Errorf("list %s: %w", e.Location, err)
+		}
+		out = append(out, e)
+	}
+	snapshot.Sort(out)
+	return out, nil
+}
+
+// Delete removes a file; one that is not there is no error.
+func (b *Bucket) Delete(ctx context.Context, file string) error {
+	ctx, cancel := context.WithTimeout(ctx, b.cfg.Timeout)
+	defer cancel()
+	if err := b.client.RemoveObject(ctx, b.cfg.Bucket, b.key(file), minio.RemoveObjectOptions{}); err != nil {
+		return fmt.Errorf("delete %s: %w", b.Location(file), b.explain(err))
+	}
+	return nil
+}
