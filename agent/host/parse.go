@@ -119,3 +119,14 @@ func parseRoute6(text string) string {
 	}
 	return best
 }
+
+// Cgroups is how control groups are mounted, and the controllers that may be used.
+func (p Probe) Cgroups() (CgroupMode, []string) { return p.cgroup() }
+
+// DefaultDevice is the device of the default route, "" for none.
+func (p Probe) DefaultDevice() string {
+	if d := parseRoute(p.text("proc/net/route")); d != "" {
+		return d
+	}
+	return parseRoute6(p.text("proc/net/ipv6_route"))
+}

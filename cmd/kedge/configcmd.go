@@ -57,16 +57,25 @@ func roleCommand(cmd *cobra.Command, args []string) (*cobra.Command, error) {
 	if dash := cmd.ArgsLenAtDash(); dash >= 0 {
 		args, flags = args[:dash], args[dash:]
 	}
-	role := "server"
-	if peek("server") != "" {
-		role = "agent"
-	}
+	role := ""
 	switch len(args) {
 	case 0:
 	case 1:
 		role = args[0]
 	default:
 		return nil, usageError(fmt.Errorf("one role at a time, got %q: flags of the daemon go after --", args))
+	}
+	return daemonWith(role, flags)
+}
+
+// daemonWith returns the command of the daemon of a role, with its flags parsed.
+// Without a role it is agent where a server to join is configured, else server.
+func daemonWith(role string, flags []string) (*cobra.Command, error) {
+	if role == "" {
+		role = "server"
+		if peek("server") != "" {
+			role = "agent"
+		}
 	}
 	for _, daemon := range daemonCommands() {
 		if daemon.Name() != role {

@@ -18,6 +18,7 @@ func commands() []*cobra.Command {
 		newTokenCommand(),
 		newNodeCommand(),
 		newStatusCommand(),
+		newCheckCommand(),
 		newLinkCommand(),
 		newBandwidthCommand(),
 		newFirewallCommand(),
