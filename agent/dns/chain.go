@@ -11,6 +11,8 @@ import (
 	"github.com/coredns/coredns/plugin/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/kedge-io/kedge/internal/kubeclient"
 )
 
 // kubernetesStanza answers for the cluster's domain and for the reverse names
@@ -94,12 +96,9 @@ type unused = clientcmd.ClientConfig
 func (f fixedClient) ClientConfig() (*rest.Config, error) { return f.rest, nil }
 
 func clientFrom(kubeconfig string) (*rest.Config, error) {
-	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	config, err := kubeclient.FromFile(kubeconfig, "kedge-"+Name)
 	if err != nil {
-		return nil, fmt.Errorf("reading kubeconfig %s of the cluster DNS: %w", kubeconfig, err)
+		return nil, fmt.Errorf("client of the cluster DNS: %w", err)
 	}
-	config.ContentType = "application/vnd.kubernetes.protobuf"
-	config.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
-	config.UserAgent = "kedge-" + Name
 	return config, nil
 }

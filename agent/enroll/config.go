@@ -145,6 +145,8 @@ type Files struct {
 	AgentCert, AgentKey                   string
 
 	KubeletConfig, ProxyConfig, AgentConfig string
+	// LiveKubelet and LiveProxy are what kubelet and kube-proxy read.
+	LiveKubelet, LiveProxy string
 }
 
 // NewFiles returns the names for a layout. It touches nothing.
@@ -158,5 +160,6 @@ func NewFiles(layout paths.Layout) Files {
 		ProxyCert: tls("client-kube-proxy.crt"), ProxyKey: tls("client-kube-proxy.key"),
 		AgentCert: tls("client-kedge-agent.crt"), AgentKey: tls("client-kedge-agent.key"),
 		KubeletConfig: layout.KubeletConfig(), ProxyConfig: layout.ProxyConfig(), AgentConfig: layout.AgentConfig(),
+		LiveKubelet: layout.LiveKubeletConfig(), LiveProxy: layout.LiveProxyConfig(),
 	}
 }

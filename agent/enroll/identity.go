@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -159,12 +160,20 @@ func makePrivate(dir string) error {
 
 func (e *Enroll) writeKubeconfigs() error {
 	f := e.files
-	for _, k := range []struct{ path, user, cert, key string }{
-		{f.KubeletConfig, "kubelet", f.KubeletClientCert, f.KubeletClientKey},
-		{f.ProxyConfig, "kube-proxy", f.ProxyCert, f.ProxyKey},
-		{f.AgentConfig, "kedge-agent", f.AgentCert, f.AgentKey},
+	if err := os.MkdirAll(filepath.Dir(f.LiveKubelet), 0o755); err != nil {
+		return fmt.Errorf("make folder for kubeconfigs: %w", err)
+	}
+	for _, k := range []struct {
+		path, user, cert, key string
+		live                  bool
+	}{
+		{f.KubeletConfig, "kubelet", f.KubeletClientCert, f.KubeletClientKey, false},
+		{f.LiveKubelet, "kubelet", f.KubeletClientCert, f.KubeletClientKey, true},
+		{f.ProxyConfig, "kube-proxy", f.ProxyCert, f.ProxyKey, false},
+		{f.LiveProxy, "kube-proxy", f.ProxyCert, f.ProxyKey, true},
+		{f.AgentConfig, "kedge-agent", f.AgentCert, f.AgentKey, false},
 	} {
-		config := kubeclient.Kubeconfig{Server: e.config.endpoint(), User: k.user, CAFile: f.ServerCA, CertFile: k.cert, KeyFile: k.key}
+		config := kubeclient.Kubeconfig{Server: e.config.endpoint(), User: k.user, CAFile: f.ServerCA, CertFile: k.cert, KeyFile: k.key, Live: k.live}
 		if _, err := config.Write(k.path, 0o600); err != nil {
 			return err
 		}

@@ -141,7 +141,7 @@ func kubeletDefaults(cfg Config) map[string]string {
 	flags := map[string]string{
 		"cert-dir":          cfg.Layout.AgentTLS(),
 		"hostname-override": cfg.NodeName,
-		"kubeconfig":        cfg.Layout.KubeletConfig(),
+		"kubeconfig":        cfg.Layout.LiveKubeletConfig(),
 		"root-dir":          cfg.Layout.Kubelet(),
 	}
 	if len(cfg.NodeIPs) > 0 {

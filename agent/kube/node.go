@@ -17,8 +17,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
-	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/kedge-io/kedge/internal/kubeclient"
 	"github.com/kedge-io/kedge/internal/lifecycle"
 )
 
@@ -185,11 +185,10 @@ func hostConditions(h Host) []corev1.NodeCondition {
 
 // nodeClient speaks to the API as kubelet does: with the node's certificate.
 func nodeClient(cfg Config) (kubernetes.Interface, error) {
-	config, err := clientcmd.BuildConfigFromFlags("", cfg.Layout.KubeletConfig())
+	config, err := kubeclient.FromFile(cfg.Layout.KubeletConfig(), "")
 	if err != nil {
-		return nil, fmt.Errorf("read the node's kubeconfig: %w", err)
+		return nil, err
 	}
-	config.Timeout = 0
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("client of the node: %w", err)

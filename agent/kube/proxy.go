@@ -105,7 +105,7 @@ func proxyDefaults(cfg Config) map[string]string {
 		"detect-local-mode":    "ClusterCIDR",
 		"healthz-bind-address": "127.0.0.1",
 		"hostname-override":    cfg.NodeName,
-		"kubeconfig":           cfg.Layout.ProxyConfig(),
+		"kubeconfig":           cfg.Layout.LiveProxyConfig(),
 		"metrics-bind-address": "127.0.0.1",
 		// In nftables mode upstream's default is the internal address alone, and
 		// people use that of the site.

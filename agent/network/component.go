@@ -23,9 +23,9 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/kedge-io/kedge/internal/fsx"
+	"github.com/kedge-io/kedge/internal/kubeclient"
 	"github.com/kedge-io/kedge/internal/lifecycle"
 	"github.com/kedge-io/kedge/internal/wire"
 )
@@ -115,13 +115,11 @@ func notify(c chan<- struct{}) {
 }
 
 func (n *Network) connect() (kubernetes.Interface, error) {
-	rest, err := clientcmd.BuildConfigFromFlags("", n.cfg.Kubeconfig)
+	config, err := kubeclient.FromFile(n.cfg.Kubeconfig, "kedge-"+Name)
 	if err != nil {
-		return nil, fmt.Errorf("reading kubeconfig %s of the pod network: %w", n.cfg.Kubeconfig, err)
+		return nil, fmt.Errorf("client of the pod network: %w", err)
 	}
-	rest.ContentType = "application/vnd.kubernetes.protobuf"
-	rest.UserAgent = "kedge-" + Name
-	return kubernetes.NewForConfig(rest)
+	return kubernetes.NewForConfig(config)
 }
 
 // Run looks after the pod network until ctx ends, and leaves it in place then.

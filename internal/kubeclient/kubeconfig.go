@@ -37,6 +37,11 @@ type Kubeconfig struct {
 
 	CAFile, CertFile, KeyFile string
 	CAData, CertData, KeyData []byte
+
+	// Live writes a file for a part of upstream in this process, which then
+	// follows the named files as clients of [FromFile] do (see
+	// [RegisterProvider]). Other programs cannot use it.
+	Live bool
 }
 
 // Validate says what is missing or given twice, all problems joined.
@@ -67,10 +72,7 @@ func (k Kubeconfig) Write(path string, perm fs.FileMode) (bool, error) {
 	config.Clusters[contextName] = &api.Cluster{
 		Server: k.Server, CertificateAuthority: k.CAFile, CertificateAuthorityData: k.CAData,
 	}
-	config.AuthInfos[k.User] = &api.AuthInfo{
-		ClientCertificate: k.CertFile, ClientCertificateData: k.CertData,
-		ClientKey: k.KeyFile, ClientKeyData: k.KeyData,
-	}
+	config.AuthInfos[k.User] = k.user()
 	config.Contexts[contextName] = &api.Context{Cluster: contextName, AuthInfo: k.User}
 	config.CurrentContext = contextName
 	text, err := clientcmd.Write(*config)
@@ -80,14 +82,31 @@ func (k Kubeconfig) Write(path string, perm fs.FileMode) (bool, error) {
 	return fsx.WriteFileIfChanged(path, text, perm)
 }
 
+func (k Kubeconfig) user() *api.AuthInfo {
+	if k.Live {
+		return &api.AuthInfo{AuthProvider: &api.AuthProviderConfig{Name: provider, Config: map[string]string{
+			providerCA: k.CAFile, providerCert: k.CertFile, providerKey: k.KeyFile,
+		}}}
+	}
+	return &api.AuthInfo{
+		ClientCertificate: k.CertFile, ClientCertificateData: k.CertData,
+		ClientKey: k.KeyFile, ClientKeyData: k.KeyData,
+	}
+}
+
 // FromFile reads a kubeconfig as a client configuration: protobuf first and
 // JSON where a kind has no protobuf, [QPS] and [Burst], and userAgent, which
-// should read "kedge/<version>"; an empty one leaves client-go's.
+// should read "kedge/<version>"; an empty one leaves client-go's. A client
+// whose kubeconfig names files follows them while it runs.
 func FromFile(path, userAgent string) (*rest.Config, error) {
+	if err := RegisterProvider(); err != nil {
+		return nil, err
+	}
 	config, err := clientcmd.BuildConfigFromFlags("", path)
 	if err != nil {
 		return nil, fmt.Errorf("read kubeconfig %s: %w", path, err)
 	}
+	follow(config)
 	return Tune(config, userAgent), nil
 }
 

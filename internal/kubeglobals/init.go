@@ -9,6 +9,8 @@ import (
 	"k8s.io/client-go/rest"
 	basecompatibility "k8s.io/component-base/compatibility"
 	logsapi "k8s.io/component-base/logs/api/v1"
+
+	"github.com/kedge-io/kedge/internal/kubeclient"
 )
 
 var once = sync.OnceValue(initialise)
@@ -18,6 +20,9 @@ var once = sync.OnceValue(initialise)
 func Init() error { return once() }
 
 func initialise() error {
+	if err := kubeclient.RegisterProvider(); err != nil {
+		return err
+	}
 	// Each part applies its own logging options; without this the second one
 	// fails, because the first one's are in force already.
 	logsapi.ReapplyHandling = logsapi.ReapplyHandlingIgnoreUnchanged

@@ -98,6 +98,17 @@ func (l Layout) Containerd() string { return filepath.Join(l.Agent(), "container
 // Images is the folder whose archives are imported into containerd.
 func (l Layout) Images() string { return filepath.Join(l.Agent(), "images") }
 
+// RegistryHosts is the folder in which containerd looks for the settings of a
+// registry, a folder for each.
+func (l Layout) RegistryHosts() string {
+	return filepath.Join(l.Agent(), "etc", "containerd", "certs.d")
+}
+
+// RegistriesLastGood is a copy of the registry settings in force, secrets included.
+func (l Layout) RegistriesLastGood() string {
+	return filepath.Join(l.Agent(), "etc", "registries.last-good.yaml")
+}
+
 // CNIConfig is the folder with the node's pod network configuration.
 func (l Layout) CNIConfig() string { return filepath.Join(l.Agent(), "cni", "net.d") }
 
@@ -127,6 +138,14 @@ func (l Layout) ProxyConfig() string { return filepath.Join(l.Agent(), "kube-pro
 
 // AgentConfig is the node's kubeconfig for kedge's own parts.
 func (l Layout) AgentConfig() string { return filepath.Join(l.Agent(), "kedge-agent.kubeconfig") }
+
+// LiveKubeletConfig and LiveProxyConfig are what kubelet and kube-proxy
+// themselves read: the same users as those of KubeletConfig and ProxyConfig, in a
+// form that only this program understands.
+func (l Layout) LiveKubeletConfig() string { return filepath.Join(l.RunDir, "kubelet.kubeconfig") }
+
+// LiveProxyConfig is the one of kube-proxy.
+func (l Layout) LiveProxyConfig() string { return filepath.Join(l.RunDir, "kube-proxy.kubeconfig") }
 
 // StatusSocket is where a running daemon answers kedge status.
 func (l Layout) StatusSocket() string { return filepath.Join(l.RunDir, "kedge.sock") }
