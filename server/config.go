@@ -11,6 +11,7 @@ import (
 
 	"github.com/kedge-io/kedge/internal/clusternet"
 	"github.com/kedge-io/kedge/internal/paths"
+	"github.com/kedge-io/kedge/server/certs"
 	"github.com/kedge-io/kedge/server/metrics"
 )
 
@@ -24,6 +25,9 @@ type Config struct {
 	BindAddress netip.Addr
 	// Port is the TCP port of everything.
 	Port int
+	// Program is the file that this server was installed as; machines that become
+	// nodes get it.
+	Program string
 	// AdvertiseAddress is where the kubernetes service leads.
 	AdvertiseAddress netip.Addr
 	// NodeName names this machine, whether it runs a node or not.
@@ -54,9 +58,14 @@ type Config struct {
 	// direct one.
 	Proxy func(*http.Request) (*url.URL, error)
 
-	// Version is kedge's, Built the date of this program.
+	// CertificateLifetime is how long certificates of the server and of nodes are
+	// valid; zero for [certs.DefaultLifetime].
+	CertificateLifetime time.Duration
+
+	// Version is kedge's.
 	Version string
-	Built   time.Time
+	// Now is the clock for everything about certificates; nil for the machine's.
+	Now func() time.Time
 }
 
 // Datastore names an external datastore; its zero value means SQLite.
@@ -75,6 +84,7 @@ func (c Config) Validate(host []netip.Addr) error {
 	if c.KubeconfigMode&^0o777 != 0 {
 		errs = append(errs, fmt.Errorf("--write-kubeconfig-mode %o is not a file mode: use for instance 0600", c.KubeconfigMode))
 	}
+	errs = append(errs, certs.ValidateLifetime(c.CertificateLifetime))
 	errs = append(errs, metrics.ValidateResolution(c.MetricsResolution))
 	return errors.Join(errs...)
 }

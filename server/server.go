@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"syscall"
-	"time"
 
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -53,6 +52,7 @@ type Server struct {
 	log      *slog.Logger
 	listener *pipe.Listener
 	paths    certs.Paths
+	keeper   *certs.Keeper
 	store    *datastore.Store
 	join     *join.Server
 	hub      *hub.Hub
@@ -90,7 +90,8 @@ func New(cfg Config, log *slog.Logger, report Report) (*Server, error) {
 }
 
 func (s *Server) build(report Report) error {
-	if _, err := certs.Ensure(s.certsConfig(), time.Now(), s.log); err != nil {
+	s.keeper = certs.NewKeeper(s.certsConfig(), s.log.With("component", certs.ComponentName), func(err error) { report(certs.ComponentName, err) })
+	if err := s.keeper.Ensure(); err != nil {
 		return err
 	}
 	s.join = join.New(join.Config{
@@ -143,7 +144,7 @@ func (s *Server) CA() string { return s.paths.ServerCA.Cert }
 func (s *Server) Components() []lifecycle.Component {
 	ca, cert, key := s.store.TLS()
 	comps := []lifecycle.Component{
-		certs.Component(s.certsConfig(), s.log.With("component", certs.ComponentName)),
+		s.keeper.Component(),
 		s.store.Component(),
 		s.hubComponent(),
 		s.relayComponent(kube.APIServer),
@@ -194,9 +195,9 @@ func (s *Server) supervisorConfig() (*rest.Config, error) {
 
 // front answers the supervisor's paths and hands the rest to the API.
 func (s *Server) front(api http.Handler) http.Handler {
-	supervisor := s.join.Handler(map[string]http.Handler{
-		wire.PathConnect: s.hub.Handler(), wire.PathPipe: s.listener.Handler(),
-	})
+	handlers := s.installFiles().Handlers()
+	handlers[wire.PathConnect], handlers[wire.PathPipe] = s.hub.Handler(), s.listener.Handler()
+	supervisor := s.join.Handler(handlers)
 	api = s.gated(s.join.RefuseReplaced(api))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if join.Owns(r.URL.Path) {
@@ -229,7 +230,8 @@ func (s *Server) certsConfig() certs.Config {
 		Layout: s.cfg.Layout, NodeName: s.cfg.NodeName, ClusterDomain: s.cfg.Net.Domain,
 		ServiceIPs: []netip.Addr{s.cfg.Net.APIService()}, AdvertiseAddress: s.cfg.AdvertiseAddress,
 		NodeIPs: s.cfg.NodeIPs, ExtraSANs: s.cfg.TLSSANs, HTTPSPort: s.cfg.Port,
-		AdminKubeconfig: s.cfg.Kubeconfig, AdminMode: s.cfg.KubeconfigMode, Built: s.cfg.Built,
+		AdminKubeconfig: s.cfg.Kubeconfig, AdminMode: s.cfg.KubeconfigMode,
+		Lifetime: s.cfg.CertificateLifetime, Now: s.cfg.Now,
 	}
 }
 

@@ -62,7 +62,7 @@ works behind NAT. The token is needed for the first start and may be gone later.
 		}
 		maps.Copy(d.handlers, a.BandwidthHandlers())
 		maps.Copy(d.handlers, a.FirewallHandlers())
-		return d.run(cmd.Context(), comps)
+		return d.run(cmd.Context(), append(comps, d.clockComponent()))
 	}
 	return cmd
 }

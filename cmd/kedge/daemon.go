@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kedge-io/kedge/agent/host"
+	"github.com/kedge-io/kedge/internal/clock"
 	"github.com/kedge-io/kedge/internal/health"
 	"github.com/kedge-io/kedge/internal/lifecycle"
 	"github.com/kedge-io/kedge/internal/logx"
@@ -28,6 +29,7 @@ type daemon struct {
 	log        *slog.Logger
 	healthAddr string
 	started    time.Time
+	clock      *clock.Clock
 	conditions []health.Condition
 	group      *lifecycle.Group
 	claim      *claim
@@ -57,7 +59,13 @@ func newDaemon(cmd *cobra.Command, role string, o *nodeOptions) (*daemon, error)
 	if d.id, err = o.identity(); err != nil {
 		return nil, err
 	}
+	d.clock = clock.Open(d.id.layout.LastSeen(), built(), nil)
 	return d, nil
+}
+
+// clockComponent notes the time and tells while the machine's clock is wrong.
+func (d *daemon) clockComponent() lifecycle.Component {
+	return d.clock.Component(d.log.With("component", clock.ComponentName), func(err error) { d.report(clock.ComponentName, err) })
 }
 
 // report is handed to the parts before the group exists.

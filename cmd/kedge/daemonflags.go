@@ -10,6 +10,7 @@ import (
 	"github.com/kedge-io/kedge/agent/enroll"
 	"github.com/kedge-io/kedge/internal/config"
 	"github.com/kedge-io/kedge/internal/paths"
+	"github.com/kedge-io/kedge/server/certs"
 	"github.com/kedge-io/kedge/server/metrics"
 )
 
@@ -75,6 +76,7 @@ type serverOptions struct {
 	disable                            []string
 	metricsResolution                  time.Duration
 	datastore, dsCAFile, dsCert, dsKey string
+	certLifetime                       time.Duration
 	apiArgs, controllerArgs, schedArgs []string
 }
 
@@ -92,6 +94,7 @@ func (o *serverOptions) bind(fs *pflag.FlagSet) {
 	fs.BoolVar(&o.disableAgent, "disable-agent", false, "run the control plane only, no node")
 	fs.StringSliceVar(&o.disable, "disable", nil, "packaged manifest to leave out")
 	fs.DurationVar(&o.metricsResolution, "metrics-resolution", metrics.DefaultResolution, "time between two figures of a node's and its pods' use of CPU and memory (kubectl top, autoscaling)")
+	fs.DurationVar(&o.certLifetime, "certificate-lifetime", certs.DefaultLifetime, "how long certificates of the server and of nodes are valid; they are renewed after two thirds of it")
 	fs.StringVar(&o.datastore, "datastore-endpoint", "", "external datastore instead of SQLite: a postgres, mysql, nats or etcd URL")
 	fs.StringVar(&o.dsCAFile, "datastore-cafile", "", "authority of the external datastore")
 	fs.StringVar(&o.dsCert, "datastore-certfile", "", "client certificate for the external datastore")

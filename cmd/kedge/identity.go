@@ -87,7 +87,7 @@ func (o *serverOptions) config(id identity) (server.Config, error) {
 		Kubeconfig: o.kubeconfig, MetricsResolution: o.metricsResolution,
 		Datastore:     server.Datastore{Endpoint: o.datastore, CAFile: o.dsCAFile, CertFile: o.dsCert, KeyFile: o.dsKey},
 		APIServerArgs: o.apiArgs, ControllerManagerArgs: o.controllerArgs, SchedulerArgs: o.schedArgs,
-		Version: version.Kedge, Built: built(), Proxy: http.ProxyFromEnvironment,
+		CertificateLifetime: o.certLifetime, Version: version.Kedge, Proxy: http.ProxyFromEnvironment,
 	}
 	if len(id.externalIPs) > 0 {
 		for _, ip := range id.externalIPs {

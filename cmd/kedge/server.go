@@ -6,14 +6,12 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/kedge-io/kedge/agent"
 	"github.com/kedge-io/kedge/agent/bandwidth/snapshot"
 	"github.com/kedge-io/kedge/agent/host"
-	"github.com/kedge-io/kedge/internal/pki"
 	"github.com/kedge-io/kedge/server"
 	"github.com/kedge-io/kedge/server/addons"
 	"github.com/kedge-io/kedge/server/kube"
@@ -49,9 +47,7 @@ func runServer(ctx context.Context, d *daemon, node *nodeOptions, opts *serverOp
 	if err != nil {
 		return err
 	}
-	if err := pki.CheckClock(time.Now(), built()); err != nil {
-		return err
-	}
+	cfg.Now = d.clock.Now
 	ac := node.agentConfig(d.id)
 	var facts host.Facts
 	if cfg.RunsNode {
@@ -77,7 +73,7 @@ func runServer(ctx context.Context, d *daemon, node *nodeOptions, opts *serverOp
 	}
 	defer srv.Close()
 	d.handlers = srv.LinkHandlers()
-	comps := srv.Components()
+	comps := append(srv.Components(), d.clockComponent())
 	var own map[string]http.Handler
 	if cfg.RunsNode {
 		ac.ServerURL = "https://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(cfg.Port))

@@ -2,7 +2,6 @@ package certs
 
 import (
 	"crypto/tls"
-	"errors"
 	"io/fs"
 	"log/slog"
 	"net/netip"
@@ -133,19 +132,41 @@ func TestKubeconfigsCanBeUsed(t *testing.T) {
 	}
 }
 
-func TestClockIn1970EndsBeforeAnythingIsWritten(t *testing.T) {
+func TestClockThatGoesBackIsNoReasonToFailOrRenew(t *testing.T) {
 	config := testConfig(t)
-	_, err := Ensure(config, time.Unix(1000, 0), slog.New(slog.DiscardHandler))
-	var clock *pki.ClockError
-	if !errors.As(err, &clock) {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(config.Layout.DataDir); !errors.Is(err, fs.ErrNotExist) {
-		t.Fatal("something was written", err)
-	}
 	mustEnsure(t, config, now)
-	if _, err := Ensure(config, now.Add(-48*time.Hour), slog.New(slog.DiscardHandler)); !errors.As(err, &clock) {
-		t.Fatal("a clock before the authority was believed", err)
+	before := snapshot(t, config.Layout.DataDir)
+	mustEnsure(t, config, now.Add(-12*time.Hour))
+	for path, text := range snapshot(t, config.Layout.DataDir) {
+		if before[path] != text {
+			t.Errorf("%s was changed", path)
+		}
+	}
+}
+
+func TestClockThatWasAheadIsMadeGood(t *testing.T) {
+	config := testConfig(t)
+	mustEnsure(t, config, now)
+	mustEnsure(t, config, now.AddDate(3, 0, 0))
+	p := mustEnsure(t, config, now)
+	cert, err := pki.ReadCert(p.Serving.Cert)
+	if err != nil || !pki.IssuedAt(cert).Equal(now) {
+		t.Fatal(err, pki.IssuedAt(cert))
+	}
+}
+
+func TestLifetimeIsThatOfTheOption(t *testing.T) {
+	config := testConfig(t)
+	config.Lifetime = 10 * time.Minute
+	p := mustEnsure(t, config, now)
+	for _, pair := range []Pair{p.Serving, p.Admin, p.Supervisor, p.AuthProxy} {
+		if cert, err := pki.ReadCert(pair.Cert); err != nil || !cert.NotAfter.Equal(now.Add(10*time.Minute)) {
+			t.Errorf("%s: until %v, %v", pair.Cert, cert.NotAfter, err)
+		}
+	}
+	config.Lifetime = time.Second
+	if err := config.Validate(); err == nil || !strings.Contains(err.Error(), "--certificate-lifetime") {
+		t.Error(err)
 	}
 }
 

@@ -2,45 +2,54 @@ package certs
 
 import (
 	"context"
-	"log/slog"
 	"time"
 
 	"github.com/kedge-io/kedge/internal/lifecycle"
+	"github.com/kedge-io/kedge/internal/pki"
 )
 
 // ComponentName is the word for this part in logs and health.
 const ComponentName = "certs"
 
-// renewInterval is how often certificates are looked at while running. The
-// margin is 90 days, so a few missed turns do not matter.
-const renewInterval = 12 * time.Hour
+// lastRetry bounds the pause after a renewal that failed: it may be a full disk,
+// and the present certificates may have weeks or a minute.
+const lastRetry = 5 * time.Minute
 
 // Component returns the part that makes everything before anything runs, and
 // renews it while running. Servers and clients read renewed files by
 // themselves.
-func Component(config Config, log *slog.Logger) lifecycle.Component {
+func (k *Keeper) Component() lifecycle.Component {
 	return lifecycle.Component{
-		Name: ComponentName,
-		Prepare: func(context.Context) error {
-			_, err := Ensure(config, time.Now(), log)
-			return err
-		},
+		Name:    ComponentName,
+		Prepare: func(context.Context) error { return k.Ensure() },
 		Run: func(ctx context.Context, ready func()) error {
 			ready()
-			ticker := time.NewTicker(renewInterval)
-			defer ticker.Stop()
-			for {
-				select {
-				case <-ctx.Done():
-					return nil
-				case <-ticker.C:
-				}
-				// The present certificates are good for weeks: trouble here is
-				// not a reason to stop a running cluster.
-				if _, err := Ensure(config, time.Now(), log); err != nil {
-					log.Error("certificates were not renewed", "error", err)
-				}
-			}
+			k.keep(ctx)
+			return nil
 		},
+	}
+}
+
+func (k *Keeper) keep(ctx context.Context) {
+	every := pki.CheckEvery(k.lifetime())
+	wait, failing := every, false
+	for lifecycle.Pause(ctx, wait) {
+		// The present certificates are good for a while: trouble here is not a
+		// reason to stop a running cluster.
+		err := k.Ensure()
+		if err != nil && !failing {
+			k.log.Error("certificates not renewed, trying again", "error", err)
+		}
+		if err == nil && failing {
+			k.log.Info("certificates renewed again")
+		}
+		failing, wait = err != nil, every
+		if failing {
+			wait = min(every, lastRetry)
+		}
+		if err == nil {
+			err = k.ending()
+		}
+		k.report(err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/kedge-io/kedge/internal/paths"
+	"github.com/kedge-io/kedge/internal/pki"
 	"github.com/kedge-io/kedge/internal/wire"
 )
 
@@ -38,9 +39,29 @@ type Config struct {
 	AdminKubeconfig string
 	AdminMode       fs.FileMode
 
-	// Built is the date of this program, a lower bound for the clock; zero
-	// when it is not known.
-	Built time.Time
+	// Lifetime is how long leaves are valid, from [MinLifetime]; zero for
+	// [DefaultLifetime].
+	Lifetime time.Duration
+	// Now is the clock of a [Keeper]; nil for the machine's.
+	Now func() time.Time
+}
+
+const (
+	// DefaultLifetime is how long certificates are valid where nobody says
+	// otherwise.
+	DefaultLifetime = pki.LeafLifetime
+	// MinLifetime leaves a third of the life, 40 s, for a renewal over a thin link.
+	MinLifetime = 2 * time.Minute
+	// MaxLifetime is half of an authority's: what outlives its authority is cut.
+	MaxLifetime = pki.CALifetime / 2
+)
+
+// ValidateLifetime says why a lifetime cannot be.
+func ValidateLifetime(d time.Duration) error {
+	if d == 0 || (d >= MinLifetime && d <= MaxLifetime) {
+		return nil
+	}
+	return fmt.Errorf("--certificate-lifetime %s is not between %s and %s: use for instance %s", d, MinLifetime, MaxLifetime, DefaultLifetime)
 }
 
 // DefaultAdminMode is the mode of the administrator's kubeconfig when Config
@@ -65,6 +86,7 @@ func (c Config) Validate() error {
 	if c.HTTPSPort < 1 || c.HTTPSPort > 65535 {
 		errs = append(errs, fmt.Errorf("port %d is not between 1 and 65535: set --https-listen-port", c.HTTPSPort))
 	}
+	errs = append(errs, ValidateLifetime(c.Lifetime))
 	for _, san := range c.ExtraSANs {
 		if _, err := netip.ParseAddr(san); err != nil && !validDNS(san) {
 			errs = append(errs, fmt.Errorf("--tls-san %q is neither an address nor a DNS name", san))

@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kedge-io/kedge/internal/fsx"
 	"github.com/kedge-io/kedge/internal/kubeclient"
 	"github.com/kedge-io/kedge/internal/pki"
 )
@@ -19,28 +21,19 @@ import (
 // mastersGroup is the group that Kubernetes authorises for everything.
 const mastersGroup = "system:masters"
 
-// Ensure makes what is missing, keeps what is good and renews what is due (see
-// [pki.EnsureLeaf]). It is called before the datastore is opened, and again
-// while running to renew; it costs a few reads when nothing is to be done.
+// Ensure makes what is missing, keeps what is good, renews what is due (see
+// [pki.Issuer.Ensure]) and goes on with a replacement of the authorities that
+// was interrupted. It is called before the datastore is opened, and again while
+// running to renew; it costs a few reads when nothing is to be done.
 //
-// Errors: a [*pki.ClockError] when the clock cannot be right (nothing has been
-// written then), and errors that name the lost file when a database exists
-// whose keys are gone.
+// Errors: those that name the lost file when a database exists whose keys are
+// gone.
 func Ensure(config Config, now time.Time, log *slog.Logger) (Paths, error) {
-	if err := config.Validate(); err != nil {
+	m, err := newMaker(config, now, log)
+	if err != nil {
 		return Paths{}, err
 	}
-	if err := pki.CheckClock(now, config.Built); err != nil {
-		return Paths{}, err
-	}
-	m := &maker{config: config, paths: NewPaths(config.Layout), now: now, log: log}
-	steps := []func() error{m.checkComplete, m.folders, m.authorities, m.leaves, m.serviceKey, m.encryption, m.kubeconfigs}
-	for _, step := range steps {
-		if err := step(); err != nil {
-			return Paths{}, err
-		}
-	}
-	return m.paths, nil
+	return m.paths, m.run()
 }
 
 // maker holds what the steps of one Ensure share.
@@ -49,8 +42,30 @@ type maker struct {
 	paths  Paths
 	now    time.Time
 	log    *slog.Logger
+	// replace asks for new leaves although the present ones are good, newKeys for
+	// new keys as well.
+	replace, newKeys bool
 
-	server, client, kubelet, requestHeader, etcd *pki.CA
+	state State
+	kinds map[Pair]kind
+}
+
+func newMaker(config Config, now time.Time, log *slog.Logger) (*maker, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	return &maker{config: config, paths: NewPaths(config.Layout), now: now, log: log}, nil
+}
+
+func (m *maker) run() error {
+	for _, step := range []func() error{
+		m.checkComplete, m.folders, m.follow, m.authorities, m.trust, m.leaves, m.serviceKey, m.encryption, m.kubeconfigs, m.tidy,
+	} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // checkComplete refuses to make new keys beside an old database.
@@ -84,28 +99,35 @@ func (m *maker) folders() error {
 }
 
 func (m *maker) authorities() error {
+	m.kinds = map[Pair]kind{}
 	var all together
-	for _, want := range []struct {
-		ca   **pki.CA
-		pair Pair
-		name string
-	}{
-		{&m.server, m.paths.ServerCA, "kedge-server-ca"},
-		{&m.client, m.paths.ClientCA, "kedge-client-ca"},
-		{&m.kubelet, m.paths.KubeletCA, "kedge-kubelet-ca"},
-		{&m.requestHeader, m.paths.RequestHeaderCA, "kedge-request-header-ca"},
-		{&m.etcd, m.paths.EtcdCA, "kedge-etcd-ca"},
-	} {
+	var mu sync.Mutex
+	for _, s := range m.paths.slots() {
 		all.Go(func() error {
-			ca, err := pki.EnsureCA(want.pair.Cert, want.pair.Key, want.name, m.now)
+			if _, err := pki.EnsureCA(s.pair.Cert, s.pair.Key, s.name, m.now); err != nil {
+				return err
+			}
+			k, err := s.read(m.paths, m.state, m.config.Lifetime)
 			if err != nil {
 				return err
 			}
-			*want.ca = ca
-			return pki.CheckClockAgainst(m.now, ca.Cert)
+			mu.Lock()
+			defer mu.Unlock()
+			m.kinds[s.pair] = k
+			return nil
 		})
 	}
 	return all.Wait()
+}
+
+// trust writes who is trusted, before anything that a new authority has signed.
+func (m *maker) trust() error {
+	for _, s := range m.paths.slots() {
+		if _, err := fsx.WriteFileIfChanged(s.trust, pki.EncodeCert(m.kinds[s.pair].trusted()...), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // together runs functions at once and keeps all their errors.
@@ -133,35 +155,60 @@ func client(name string, groups ...string) pki.Names {
 	return pki.Names{CommonName: name, Organizations: groups, Client: true}
 }
 
-func (m *maker) leaves() error {
+// leaf is one certificate of the server.
+type leaf struct {
+	pair      Pair
+	authority Pair
+	names     pki.Names
+	// lifetime is zero for that of the configuration.
+	lifetime time.Duration
+}
+
+func (m *maker) wanted() []leaf {
 	names, ips := m.config.servingNames()
 	local := []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
+	p := m.paths
+	return []leaf{
+		{pair: p.Serving, authority: p.ServerCA, names: pki.Names{CommonName: "kube-apiserver", DNS: names, IPs: ips, Server: true}},
+		{pair: p.Admin, authority: p.ClientCA, names: client("system:admin", mastersGroup)},
+		{pair: p.ControllerManager, authority: p.ClientCA, names: client("system:kube-controller-manager")},
+		{pair: p.Scheduler, authority: p.ClientCA, names: client("system:kube-scheduler")},
+		{pair: p.Supervisor, authority: p.ClientCA, names: client("system:kedge:supervisor", mastersGroup)},
+		// Upstream cuts every log and exec that runs when this one changes, and a
+		// short life would protect nothing: it never leaves this machine, where the
+		// key of its authority lies beside it.
+		{pair: p.KubeletClient, authority: p.ClientCA, names: client("system:kube-apiserver", mastersGroup), lifetime: pki.CALifetime},
+		{pair: p.AuthProxy, authority: p.RequestHeaderCA, names: client("system:auth-proxy")},
+		{pair: p.EtcdServing, authority: p.EtcdCA, names: pki.Names{CommonName: "kedge-datastore", DNS: []string{"localhost"}, IPs: local, Server: true}},
+		{pair: p.EtcdClient, authority: p.EtcdCA, names: client("kube-apiserver")},
+	}
+}
+
+func (m *maker) leaves() error {
 	var all together
-	for _, leaf := range []struct {
-		pair  Pair
-		ca    *pki.CA
-		names pki.Names
-	}{
-		{m.paths.Serving, m.server, pki.Names{CommonName: "kube-apiserver", DNS: names, IPs: ips, Server: true}},
-		{m.paths.Admin, m.client, client("system:admin", mastersGroup)},
-		{m.paths.ControllerManager, m.client, client("system:kube-controller-manager")},
-		{m.paths.Scheduler, m.client, client("system:kube-scheduler")},
-		{m.paths.Supervisor, m.client, client("system:kedge:supervisor", mastersGroup)},
-		{m.paths.KubeletClient, m.client, client("system:kube-apiserver", mastersGroup)},
-		{m.paths.AuthProxy, m.requestHeader, client("system:auth-proxy")},
-		{m.paths.EtcdServing, m.etcd, pki.Names{CommonName: "kedge-datastore", DNS: []string{"localhost"}, IPs: local, Server: true}},
-		{m.paths.EtcdClient, m.etcd, client("kube-apiserver")},
-	} {
+	for _, l := range m.wanted() {
 		// At once, because each waits for the disk a few times.
 		all.Go(func() error {
-			cert, wrote, err := pki.EnsureLeaf(leaf.pair.Cert, leaf.pair.Key, leaf.ca, leaf.names, m.now)
+			issuer := m.kinds[l.authority].issuer
+			if l.lifetime != 0 {
+				issuer.Lifetime = l.lifetime
+			}
+			cert, wrote, err := m.issue(issuer, l)
 			if wrote && err == nil {
-				m.log.Debug("certificate issued", "file", leaf.pair.Cert, "until", cert.NotAfter)
+				m.log.Debug("certificate issued", "file", l.pair.Cert, "until", cert.NotAfter)
 			}
 			return err
 		})
 	}
 	return all.Wait()
+}
+
+func (m *maker) issue(issuer pki.Issuer, l leaf) (*x509.Certificate, bool, error) {
+	if m.replace {
+		cert, err := issuer.Replace(l.pair.Cert, l.pair.Key, l.names, m.now, m.newKeys)
+		return cert, true, err
+	}
+	return issuer.Ensure(l.pair.Cert, l.pair.Key, l.names, m.now)
 }
 
 func (m *maker) serviceKey() error {
@@ -183,7 +230,7 @@ func (m *maker) kubeconfigs() error {
 	} {
 		k := kubeclient.Kubeconfig{
 			Server: m.config.loopbackURL(), User: part.user,
-			CAFile: m.paths.ServerCA.Cert, CertFile: part.pair.Cert, KeyFile: part.pair.Key,
+			CAFile: m.paths.ServerTrust, CertFile: part.pair.Cert, KeyFile: part.pair.Key,
 		}
 		if _, err := k.Write(part.path, 0o600); err != nil {
 			return err
@@ -193,7 +240,7 @@ func (m *maker) kubeconfigs() error {
 }
 
 func (m *maker) adminKubeconfigs() error {
-	admin := kubeclient.Kubeconfig{Server: m.config.loopbackURL(), User: "admin", CAData: pki.EncodeCert(m.server.Cert)}
+	admin := kubeclient.Kubeconfig{Server: m.config.loopbackURL(), User: "admin", CAData: pki.EncodeCert(m.kinds[m.paths.ServerCA].trusted()...)}
 	var err error
 	if admin.CertData, err = os.ReadFile(m.paths.Admin.Cert); err != nil {
 		return fmt.Errorf("read administrator's certificate: %w", err)

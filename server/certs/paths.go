@@ -12,8 +12,13 @@ type Pair struct{ Cert, Key string }
 // Paths names everything that [Ensure] keeps. All paths are absolute if the
 // data directory is.
 type Paths struct {
-	// Authorities.
+	// Authorities, as they sign now.
 	ServerCA, ClientCA, KubeletCA, RequestHeaderCA, EtcdCA Pair
+	// What is trusted: the authority that signs now first, and while one replaces
+	// another the other.
+	ServerTrust, ClientTrust, KubeletTrust, RequestHeaderTrust, EtcdTrust string
+	// Rotation is the folder that exists while authorities are replaced.
+	Rotation string
 
 	// Serving is what port 6443 answers with, signed by ServerCA.
 	Serving Pair
@@ -42,6 +47,7 @@ func NewPaths(layout paths.Layout) Paths {
 		base := filepath.Join(layout.ServerTLS(), name)
 		return Pair{Cert: base + ".crt", Key: base + ".key"}
 	}
+	trust := func(name string) string { return tls(name + "-bundle").Cert }
 	cred := func(name string) string { return filepath.Join(layout.ServerCred(), name) }
 	return Paths{
 		ServerCA:        tls("server-ca"),
@@ -49,6 +55,14 @@ func NewPaths(layout paths.Layout) Paths {
 		KubeletCA:       tls("kubelet-ca"),
 		RequestHeaderCA: tls("request-header-ca"),
 		EtcdCA:          tls("etcd/server-ca"),
+
+		ServerTrust:        trust("server-ca"),
+		ClientTrust:        trust("client-ca"),
+		KubeletTrust:       trust("kubelet-ca"),
+		RequestHeaderTrust: trust("request-header-ca"),
+		EtcdTrust:          trust("etcd/server-ca"),
+
+		Rotation: filepath.Join(layout.ServerTLS(), "rotation"),
 
 		Serving:           tls("serving-kube-apiserver"),
 		Admin:             tls("client-admin"),
@@ -67,6 +81,24 @@ func NewPaths(layout paths.Layout) Paths {
 		ControllerManagerKubeconfig: cred("controller-manager.kubeconfig"),
 		SchedulerKubeconfig:         cred("scheduler.kubeconfig"),
 		SupervisorKubeconfig:        cred("supervisor.kubeconfig"),
+	}
+}
+
+// slot is one kind of authority.
+type slot struct {
+	// file is its name in the folder of a rotation, name what it calls itself.
+	file, name string
+	pair       Pair
+	trust      string
+}
+
+func (p Paths) slots() []slot {
+	return []slot{
+		{"server-ca", "kedge-server-ca", p.ServerCA, p.ServerTrust},
+		{"client-ca", "kedge-client-ca", p.ClientCA, p.ClientTrust},
+		{"kubelet-ca", "kedge-kubelet-ca", p.KubeletCA, p.KubeletTrust},
+		{"request-header-ca", "kedge-request-header-ca", p.RequestHeaderCA, p.RequestHeaderTrust},
+		{"etcd-ca", "kedge-etcd-ca", p.EtcdCA, p.EtcdTrust},
 	}
 }
 
