@@ -97,7 +97,7 @@ func (c Config) configFile() string { return filepath.Join(c.etc(), "config.toml
 // dropIns is the pattern of files merged over the written configuration.
 func (c Config) dropIns() string { return filepath.Join(c.etc(), "config.toml.d", "*.toml") }
 
-func (c Config) certsDir() string    { return filepath.Join(c.etc(), "certs.d") }
+func (c Config) certsDir() string    { return c.Layout.RegistryHosts() }
 func (c Config) shimSockets() string { return filepath.Join(c.Layout.ContainerdState(), "s") }
 
 // nriSocket is where containerd offers its hooks.

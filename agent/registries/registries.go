@@ -1,0 +1,282 @@
+package registries
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/kedge-io/kedge/agent/herald"
+	"github.com/kedge-io/kedge/internal/fsx"
+	"github.com/kedge-io/kedge/internal/lifecycle"
+)
+
+const (
+	// Name is the word for the registry settings.
+	Name = "registries"
+	// DefaultFile is read unless another file is named.
+	DefaultFile = "/etc/kedge/registries.yaml"
+	// period is how often the file is looked at. Looking costs one call of stat for
+	// it and each certificate, needs no inotify instance, and sees a change behind
+	// any number of links. A file counts when it has not changed for one period:
+	// editors empty a file before they write it.
+	period = time.Second
+)
+
+// Config says where things are. All paths are absolute.
+type Config struct {
+	// File is registries.yaml. It need not exist.
+	File string
+	// CertsDir is the folder in which containerd looks for hosts files.
+	CertsDir string
+	// LastGood is where the text of the settings in force is kept, so that they
+	// survive a restart that finds a bad file.
+	LastGood string
+	// MirrorsOnly never asks a registry itself that has mirrors.
+	MirrorsOnly bool
+	// NodeName and Kubeconfig are for events on the node; there are none where
+	// Kubeconfig is empty.
+	NodeName, Kubeconfig string
+}
+
+// Registries keeps the settings in force. It is made by [New].
+type Registries struct {
+	cfg    Config
+	log    *slog.Logger
+	report func(error)
+	herald *herald.Herald
+	proxy  *proxy
+	failed chan error // the proxy's end
+	every  time.Duration
+	now    settled
+}
+
+// settled is what was read last.
+type settled struct {
+	head  string   // state of the file before it was read
+	seen  string   // and of the certificates that it names
+	files []string // those certificates
+	text  string   // in force
+	wrong string   // last error told
+}
+
+// New checks cfg. report takes what is wrong with the file, and nil when it is
+// mended; it may be nil.
+func New(cfg Config, log *slog.Logger, report func(error)) (*Registries, error) {
+	for what, path := range map[string]string{"--private-registry": cfg.File, "certs.d": cfg.CertsDir, "last good settings": cfg.LastGood} {
+		if !filepath.IsAbs(path) {
+			return nil, fmt.Errorf("%s %q must be an absolute path", what, path)
+		}
+	}
+	if report == nil {
+		report = func(error) {}
+	}
+	return &Registries{cfg: cfg, log: log.With("component", Name), report: report, failed: make(chan error, 1), every: period}, nil
+}
+
+// Component is ready when the settings are in force, or it is known that they are
+// wrong. Nothing that is wrong with them ends it.
+func (r *Registries) Component() lifecycle.Component {
+	return lifecycle.Component{Name: Name, Run: r.run}
+}
+
+func (r *Registries) run(ctx context.Context, ready func()) error {
+	ctx, stop := context.WithCancel(ctx)
+	heralds, err := r.proclaim(ctx)
+	defer func() {
+		stop()
+		heralds()
+		if r.proxy != nil {
+			if err := <-r.failed; err != nil {
+				r.log.Debug("end of the way to registries", "error", err)
+			}
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	if err := r.begin(ctx); err != nil {
+		return err
+	}
+	ready()
+	tick := time.NewTicker(r.every)
+	defer tick.Stop()
+	last := r.now.seen
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-r.failed:
+			r.failed <- nil
+			return err
+		case <-tick.C:
+		}
+		seen := r.signature()
+		if seen == last && seen != r.now.seen {
+			r.load(ctx)
+		}
+		last = seen
+	}
+}
+
+// begin takes the settings at start: those of the file, or if that is wrong the
+// last ones that were right.
+func (r *Registries) begin(ctx context.Context) error {
+	r.load(ctx)
+	if r.now.wrong == "" {
+		return nil
+	}
+	text, err := os.ReadFile(r.cfg.LastGood)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("read the last registry settings: %w", err)
+	}
+	named := r.now.files
+	if err := r.take(ctx, string(text)); err != nil {
+		r.log.Warn("the former registry settings cannot be used either", "error", err)
+	}
+	// A certificate that was missing may come.
+	r.watch(append(r.now.files, named...))
+	return nil
+}
+
+// load reads the file and puts it in force, or says what is wrong with it.
+func (r *Registries) load(ctx context.Context) {
+	r.now.head = state(r.cfg.File)
+	r.watch(r.now.files)
+	text, err := readFile(r.cfg.File)
+	if err == nil {
+		err = r.take(ctx, text)
+	}
+	if err == nil {
+		if r.now.wrong != "" {
+			r.tell(corev1.EventTypeNormal, "RegistrySettingsInForce", "what was wrong with "+r.cfg.File+" is mended")
+		}
+		r.now.wrong = ""
+		r.report(nil)
+		return
+	}
+	r.report(err)
+	if err.Error() != r.now.wrong {
+		r.now.wrong = err.Error()
+		r.tell(corev1.EventTypeWarning, "RegistrySettingsWrong", err.Error())
+	}
+}
+
+// readFile is empty for a file that does not exist.
+func readFile(path string) (string, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("registry settings: %w", err)
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("registry settings: %w", err)
+	case !st.Mode().IsRegular():
+		return "", fmt.Errorf("registry settings: %s is no file", path)
+	case st.Size() > maxFile:
+		return "", fmt.Errorf("registry settings: %s is larger than %d bytes", path, maxFile)
+	case st.Size() == 0:
+		return " ", nil // an empty file is a mistake, a missing one is not
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("registry settings: %w", err)
+	}
+	return string(text), nil
+}
+
+// take puts a text in force, all of it or nothing. The empty text is no settings.
+func (r *Registries) take(ctx context.Context, text string) error {
+	var s Settings
+	if text != "" {
+		var err error
+		if s, err = Parse(r.cfg.File, []byte(text)); err != nil {
+			return fmt.Errorf("registry settings, the former ones stay in force: %w", err)
+		}
+	}
+	r.watch(s.files())
+	foreign, err := r.enforce(ctx, s)
+	if err != nil {
+		return fmt.Errorf("registry settings, the former ones stay in force: %s: %w", r.cfg.File, err)
+	}
+	if err := r.remember(s, text); err != nil {
+		return err
+	}
+	if len(foreign) > 0 {
+		return fmt.Errorf("registry settings: %s counts and not %s: remove the folder, or the registry from the file",
+			strings.Join(foreign, ", "), r.cfg.File)
+	}
+	return nil
+}
+
+// remember keeps the text of settings in force, and tells of a change.
+func (r *Registries) remember(s Settings, text string) error {
+	if text != r.now.text {
+		r.log.Info("registry settings in force", "file", r.cfg.File, "registries", makePlan(s, r.cfg.MirrorsOnly).registries())
+		r.warnOpen(s)
+	}
+	r.now.text = text
+	if text == "" {
+		if err := os.Remove(r.cfg.LastGood); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("forget the former registry settings: %w", err)
+		}
+		return nil
+	}
+	if _, err := fsx.WriteFileIfChanged(r.cfg.LastGood, []byte(text), 0o600); err != nil {
+		return fmt.Errorf("keep the registry settings for the next start: %w", err)
+	}
+	return nil
+}
+
+// warnOpen remarks on passwords that everybody on the host can read.
+func (r *Registries) warnOpen(s Settings) {
+	st, err := os.Stat(r.cfg.File)
+	if err != nil || st.Mode().Perm()&0o004 == 0 {
+		return
+	}
+	for _, h := range s.Hosts {
+		if !h.Auth.Empty() {
+			r.log.Warn("every user of this host can read the passwords of registries: chmod 600 " + r.cfg.File)
+			return
+		}
+	}
+}
+
+// watch notes the state of certificates that are about to be read. A change from
+// now on is one that was not seen.
+func (r *Registries) watch(certificates []string) {
+	r.now.files = certificates
+	r.now.seen = r.now.head + state(certificates...)
+}
+
+// signature is what [settled].seen would be now.
+func (r *Registries) signature() string { return state(r.cfg.File) + state(r.now.files...) }
+
+// state changes whenever one of the files does.
+func state(paths ...string) string {
+	var b strings.Builder
+	for _, path := range paths {
+		st, err := os.Stat(path)
+		if err != nil {
+			fmt.Fprintf(&b, "%s: %v\n", path, err)
+			continue
+		}
+		fmt.Fprintf(&b, "%s %d %d %v\n", path, st.Size(), st.ModTime().UnixNano(), inode(st))
+	}
+	return b.String()
+}
