@@ -27,6 +27,9 @@ type ResetConfig struct {
 	// Grace bounds the orderly stop of all pods together; after it processes
 	// are killed. Zero means 30 s.
 	Grace time.Duration
+	// KeepData leaves images and what containers were: what remains is as after a
+	// boot.
+	KeepData bool
 	// LogRoot is where a default layout keeps pods/ and containers/. Empty
 	// means /var/log.
 	LogRoot string
@@ -73,7 +76,9 @@ func Reset(ctx context.Context, cfg ResetConfig) []Leftover {
 	r.removeRuncStates()
 	l := cfg.Layout
 	r.removeTree(l.ContainerdState())
-	r.removeTree(l.Containerd())
+	if !cfg.KeepData {
+		r.removeTree(l.Containerd())
+	}
 	if err := os.Remove(cfg.recordFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
 		r.left("folder", cfg.recordFile(), err)
 	}

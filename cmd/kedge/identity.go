@@ -95,6 +95,9 @@ func (o *serverOptions) config(id identity) (server.Config, error) {
 		}
 	}
 	var err error
+	if c.Program, err = installedProgram(); err != nil {
+		return c, err
+	}
 	if c.BindAddress, err = netip.ParseAddr(o.bindAddress); err != nil {
 		return c, valueError("bind-address", o.bindAddress, "an address such as 0.0.0.0")
 	}

@@ -39,8 +39,9 @@ that systemd keeps must be stopped there first. May be repeated.`,
 	dataDir := addDataDir(fs)
 	cgroupRoot := fs.String("cgroup-root", "/", "cgroup below which pods of this node live, besides those that the data directory knows of")
 	kubeconfig := fs.String("write-kubeconfig", paths.DefaultKubeconfig, "where the administrator's kubeconfig was written, besides the places that the data directory knows of")
-	yes := fs.Bool("yes", false, "confirm that all data of this node is to be lost")
-	config.MarkCommandLineOnly(fs, "yes")
+	yes := fs.Bool("yes", false, "confirm that all pods are to end and, without --keep-data, that all data of this node is to be lost")
+	keep := fs.Bool("keep-data", false, "leave the data directory and kubeconfigs: what remains is as after a boot without kedge")
+	config.MarkCommandLineOnly(fs, "yes", "keep-data")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if _, err := loadOptions(cmd); err != nil {
 			return err
@@ -52,8 +53,12 @@ that systemd keeps must be stopped there first. May be repeated.`,
 		if !*yes {
 			return usageError(fmt.Errorf("reset removes %s and everything that runs from it: confirm with --yes", layout.DataDir))
 		}
-		if err := reset(cmd.Context(), layout, *cgroupRoot, *kubeconfig); err != nil {
+		if err := reset(cmd.Context(), layout, resetOptions{cgroupRoot: *cgroupRoot, kubeconfig: *kubeconfig, keepData: *keep}); err != nil {
 			return err
+		}
+		if *keep {
+			fmt.Fprintf(cmd.OutOrStdout(), "kedge was stopped with all pods; its data stays in %s\n", layout.DataDir)
+			return nil
 		}
 		fmt.Fprintf(cmd.OutOrStdout(), "kedge was removed from this host (data directory %s)\n", layout.DataDir)
 		return nil
@@ -61,7 +66,14 @@ that systemd keeps must be stopped there first. May be repeated.`,
 	return cmd
 }
 
-func reset(ctx context.Context, layout paths.Layout, cgroupRoot, kubeconfig string) error {
+// resetOptions say what to reset besides what the data directory knows of.
+type resetOptions struct {
+	cgroupRoot, kubeconfig string
+	// keepData leaves what a boot would leave.
+	keepData bool
+}
+
+func reset(ctx context.Context, layout paths.Layout, o resetOptions) error {
 	if err := checkResettable(layout); err != nil {
 		return err
 	}
@@ -74,24 +86,27 @@ func reset(ctx context.Context, layout paths.Layout, cgroupRoot, kubeconfig stri
 	var errs []error
 	outside, err := readFootprint(layout)
 	errs = append(errs, err)
-	outside.add(cgroupRoot, kubeconfig)
+	outside.add(o.cgroupRoot, o.kubeconfig)
 	admin := adminKubeconfigsOf(layout, outside.Kubeconfigs)
 	for _, root := range outside.CgroupRoots {
-		for _, left := range runtime.Reset(ctx, runtime.ResetConfig{Config: runtime.Config{Layout: layout}, CgroupRoot: root}) {
+		for _, left := range runtime.Reset(ctx, runtime.ResetConfig{Config: runtime.Config{Layout: layout}, CgroupRoot: root, KeepData: o.keepData}) {
 			errs = append(errs, left)
 		}
 	}
 	errs = append(errs, bandwidth.RemoveAll(ctx, layout, outside.CgroupRoots...))
 	errs = append(errs, firewall.RemoveAll(ctx))
 	errs = append(errs, network.RemoveAll(ctx), tun.Remove(network.RelayName), dns.RemoveAll(ctx), apilb.RemoveAll(ctx), kube.RemoveAll())
-	for _, file := range admin {
-		errs = append(errs, os.Remove(file))
-	}
 	if v := datastore.VolatileDir(layout.RunDir); v != "" {
 		errs = append(errs, os.RemoveAll(v))
 		_ = os.Remove(filepath.Dir(v)) // only when nothing else is in it
 	}
-	errs = append(errs, runtime.RemoveTree(layout.RunDir), removeDataDir(layout.DataDir))
+	errs = append(errs, runtime.RemoveTree(layout.RunDir))
+	if !o.keepData {
+		for _, file := range admin {
+			errs = append(errs, os.Remove(file))
+		}
+		errs = append(errs, removeDataDir(layout.DataDir))
+	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("some things could not be removed, run it again when they are free: %w", err)
 	}

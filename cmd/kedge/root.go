@@ -27,6 +27,7 @@ func commands() []*cobra.Command {
 		newCrictlCommand(),
 		newCtrCommand(),
 		newResetCommand(),
+		newUnitCommand(),
 		newVersionCommand(),
 		newContainerdCommand(),
 		newReferenceCommand(),

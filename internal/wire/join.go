@@ -28,6 +28,11 @@ const (
 	// PathPipe is a websocket whose bytes are one more connection to the
 	// server's listener, for nodes behind a proxy that ends TLS.
 	PathPipe = PathPrefix + "pipe"
+	// PathInstall answers the install script to anyone.
+	PathInstall = "/install.sh"
+	// PathDist is below which the programs lie that the install script takes,
+	// and their sums.
+	PathDist = PathPrefix + "dist/"
 )
 
 const (

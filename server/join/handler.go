@@ -21,7 +21,7 @@ const readTimeout = 30 * time.Second
 
 // Owns says whether a path belongs to the supervisor; all others are the API's.
 func Owns(path string) bool {
-	return path == wire.PathCACerts || strings.HasPrefix(path, wire.PathPrefix)
+	return path == wire.PathCACerts || path == wire.PathInstall || strings.HasPrefix(path, wire.PathPrefix)
 }
 
 // Handler answers the supervisor's paths (see [Owns]). Extra handlers are
