@@ -16,6 +16,7 @@ import (
 	"github.com/kedge-io/kedge/agent/host"
 	"github.com/kedge-io/kedge/agent/kube"
 	"github.com/kedge-io/kedge/agent/network"
+	"github.com/kedge-io/kedge/agent/registries"
 	"github.com/kedge-io/kedge/agent/runtime"
 	"github.com/kedge-io/kedge/agent/runtime/bundle"
 	"github.com/kedge-io/kedge/internal/clusternet"
@@ -106,6 +107,10 @@ func (a *Agent) Components(api ...string) ([]lifecycle.Component, error) {
 	if err != nil {
 		return nil, err
 	}
+	hosts, err := a.newRegistries()
+	if err != nil {
+		return nil, err
+	}
 	images, err := runtime.NewImages(a.runtimeConfig(), a.log, a.reporter(runtime.ImagesName))
 	if err != nil {
 		return nil, err
@@ -145,7 +150,8 @@ func (a *Agent) Components(api ...string) ([]lifecycle.Component, error) {
 		a.enrolment(),
 		a.entry.Component(append([]string{enroll.ComponentName}, api...)...),
 		a.programs(),
-		containerd.Component(programsName),
+		hosts.Component(),
+		containerd.Component(programsName, registries.Name),
 		images.Component(),
 		reach.component(),
 		pods.Component(rights...),

@@ -40,6 +40,10 @@ type Config struct {
 	// firewall says. Door is the port of the server on this machine, 0 for none.
 	Failsafe []model.Failsafe
 	Door     uint16
+	// RegistriesFile has the settings of container registries; MirrorsOnly never
+	// asks a registry itself that has mirrors.
+	RegistriesFile string
+	MirrorsOnly    bool
 	// Uplink says over which links the node reaches others and what they carry.
 	Uplink        uplink.Config
 	KubeletArgs   []string

@@ -8,6 +8,7 @@ import (
 
 	"github.com/kedge-io/kedge/agent/bandwidth/uplink"
 	"github.com/kedge-io/kedge/agent/enroll"
+	"github.com/kedge-io/kedge/agent/registries"
 	"github.com/kedge-io/kedge/internal/config"
 	"github.com/kedge-io/kedge/internal/paths"
 	"github.com/kedge-io/kedge/server/certs"
@@ -23,6 +24,8 @@ type nodeOptions struct {
 	resolvConf           string
 	cgroupRoot           string
 	failsafe             []string
+	registries           string
+	mirrorsOnly          bool
 	uplink               uplink.Config
 	kubeletArgs          []string
 	proxyArgs            []string
@@ -41,6 +44,8 @@ func (o *nodeOptions) bind(fs *pflag.FlagSet) {
 	fs.StringVar(&o.resolvConf, "resolv-conf", "", "file with the host's name servers (default: /etc/resolv.conf, or systemd-resolved's own)")
 	fs.StringVar(&o.cgroupRoot, "cgroup-root", "/", "cgroup below which the pods of this node live")
 	fs.StringSliceVar(&o.failsafe, "failsafe", nil, "CIDR[=PORT] that always reaches this node by TCP, whatever the cluster's firewall says (default port: 22)")
+	fs.StringVar(&o.registries, "private-registry", registries.DefaultFile, "file with mirrors, passwords and certificates of container registries; changes count at once")
+	fs.BoolVar(&o.mirrorsOnly, "disable-default-registry-endpoint", false, "never ask a registry itself that has a mirror in the registries file")
 	fs.StringSliceVar(&o.uplink.Uplinks, "uplink", nil, "link to the outside and what it carries in bits per second, DEV=EGRESS[/INGRESS], for instance eth0=20M/100M; auto for the device of the default route, none for none (default: auto, with the speed of its port)")
 	fs.StringSliceVar(&o.uplink.Reserve, "uplink-reserve", nil, "who shares in the bandwidth reserved for control, besides the link, DNS and NTP: tcp/PORT, udp/PORT or cgroup:/PATH of a process of the host")
 	fs.StringVar(&o.uplink.ReserveRate, "uplink-reserve-rate", "", "bandwidth reserved for control on each uplink, a share such as 5% or a rate such as 2M (default: 2%, at least 256k and at most 10M)")

@@ -75,6 +75,7 @@ func (o *nodeOptions) agentConfig(id identity) agent.Config {
 	return agent.Config{
 		Layout: id.layout, NodeName: id.name, NodeIPs: id.ips, NodeIPsGiven: id.ipsGiven, ExternalIPs: id.externalIPs,
 		Labels: o.labels, Taints: o.taints, ResolvConf: o.resolvConf, CgroupRoot: o.cgroupRoot, Failsafe: id.failsafe, Uplink: o.uplink,
+		RegistriesFile: o.registries, MirrorsOnly: o.mirrorsOnly,
 		KubeletArgs: o.kubeletArgs, KubeProxyArgs: o.proxyArgs, Debug: o.debug,
 		Env: os.Environ(), Version: version.Kedge, Built: built(),
 	}
