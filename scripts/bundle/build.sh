@@ -8,6 +8,9 @@
 # sources give the same bytes. Versions are pinned in scripts/bundle/*/go.mod
 # and, for the containerd shim, in the go.mod at the top.
 #
+# For another architecture than this machine's it needs Debian's cross compiler
+# (scripts/deps cross) and fetches libseccomp (scripts/bundle/sysroot).
+#
 # Environment: CC (compiler for ARCH, default gcc or the Debian cross compiler),
 # KEDGE_BUNDLE_RUNC (path of a static runc to take instead of building one: the
 # fallback where libseccomp cannot be had, for example Debian's /usr/sbin/runc).
@@ -45,6 +48,13 @@ if [ -n "${KEDGE_BUNDLE_RUNC:-}" ]; then
 	install -m 755 "$KEDGE_BUNDLE_RUNC" "$root/bin/runc"
 	runc_version=$("$KEDGE_BUNDLE_RUNC" --version | awk 'NR == 1 { print "v" $3 }')
 else
+	if [ "$arch" != "$host" ]; then
+		sysroot=$top/build/sysroot/$arch
+		"$top/scripts/bundle/sysroot" "$arch" "$sysroot"
+		export PKG_CONFIG_SYSROOT_DIR=$sysroot
+		PKG_CONFIG_LIBDIR=$(echo "$sysroot"/usr/lib/*/pkgconfig)
+		export PKG_CONFIG_LIBDIR
+	fi
 	CGO_ENABLED=1 go build -tags "seccomp netgo osusergo" -o "$root/bin/runc" \
 		-ldflags "-s -w -buildid= -linkmode external -extldflags '-static -Wl,--build-id=none'" \
 		github.com/opencontainers/runc
