@@ -5,7 +5,8 @@
 # One set of flags for everything, so that there is one build cache.
 export CGO_ENABLED := 0
 export GOFLAGS := -trimpath -buildvcs=false
-GOARCH ?= $(shell go env GOARCH)
+GOHOSTARCH := $(shell env -u GOARCH go env GOARCH)
+GOARCH ?= $(GOHOSTARCH)
 export GOARCH
 
 # --- versions ---------------------------------------------------------------
@@ -41,9 +42,10 @@ LDFLAGS := -s -w \
 # --- building ---------------------------------------------------------------
 .DEFAULT_GOAL := build
 .PHONY: help deps generate codegen bundle link build next lint unit namespace process cluster test lab demo bench bench-link bench-bandwidth bench-firewall bench-firewall-latency bench-scale docs clean
+.PHONY: dist dist-amd64 dist-arm64 dist-check dist-arm64-check dist-reproducible
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 deps: ## install the Debian packages that are missing
 	@scripts/deps
@@ -104,6 +106,40 @@ cluster: deps build next ## tests of clusters in the laboratory (root)
 test: deps ## all of it, then a look at what is left on the host
 	@MAKE='$(MAKE)' scripts/test
 
+# --- releasing --------------------------------------------------------------
+# What a release file may have at most, in bytes: as much as the smallest k3s. It
+# is measured on a quickly packed file; a release at level 19 is a tenth smaller.
+DIST_LIMIT := 64500000
+LEVEL := 19
+DISTWORK := build/dist/$(GOARCH)
+
+# The bundle comes in by an overlay: the folder that it is embedded from belongs
+# to the architecture of this machine.
+$(DISTWORK)/kedge: generate $(BUNDLE)/bundle.tar.zst
+	@mkdir -p $(DISTWORK)
+	@printf '{"Replace": {"%s": "%s", "%s": "%s"}}\n' $(foreach f,bundle.tar.zst manifest.json, \
+		$(CURDIR)/$(PAYLOAD)/$f $(CURDIR)/$(BUNDLE)/$f) >$(DISTWORK)/overlay.json
+	go build -overlay $(DISTWORK)/overlay.json -ldflags '$(LDFLAGS)' -o $@ ./cmd/kedge
+
+dist-amd64 dist-arm64: dist-%:
+	scripts/deps $(if $(filter $*,$(GOHOSTARCH)),,cross)
+	$(MAKE) GOARCH=$* build/dist/$*/kedge
+	scripts/release-file $* build/dist/$*/kedge dist/kedge-linux-$* $(LEVEL)
+
+dist: dist-amd64 dist-arm64 ## build what is published into dist/ (a cold build for arm64 takes ten minutes)
+	SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) scripts/dist $(VERSION)
+
+dist-check: build ## see that a release file starts and is small enough
+	scripts/release-file $(GOARCH) bin/kedge build/dist/kedge-linux-$(GOARCH) 9
+	scripts/dist-check build/dist/kedge-linux-$(GOARCH) bin/kedge $(DIST_LIMIT)
+
+dist-arm64-check: ## start dist/kedge-linux-arm64 under qemu
+	scripts/deps cross
+	scripts/dist-arm64-check dist/kedge-linux-arm64
+
+dist-reproducible: ## build a release in two folders with empty caches and compare
+	scripts/dist-reproducible
+
 # --- using ------------------------------------------------------------------
 lab: deps build ## bring up a laboratory of hosts and stay until Ctrl-C (root)
 	go run ./tests/lab/cmd/lab
@@ -134,5 +170,5 @@ docs: generate ## write docs/reference from the commands
 	go test ./cmd/kedge -run Reference -update
 
 clean: ## remove what was built
-	rm -rf bin build $(PAYLOAD)/bundle.tar.zst $(PAYLOAD)/manifest.json
+	rm -rf bin build dist $(PAYLOAD)/bundle.tar.zst $(PAYLOAD)/manifest.json
 	rm -f internal/crictl/zz_generated_*.go scripts/bundle/cni/*/zz_generated_*.go
