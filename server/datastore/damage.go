@@ -15,6 +15,10 @@ import (
 // acknowledged. Errors that wrap it wrap [ErrDamaged] too.
 var ErrLoss = errors.New("acknowledged changes are missing")
 
+// ErrChanged marks a database that is sound in itself but was changed by
+// somebody else since kedge closed it. Errors that wrap it wrap [ErrDamaged] too.
+var ErrChanged = errors.New("somebody else has changed it")
+
 // Finding is what a check of a database found.
 type Finding struct {
 	// Revision is the last one in the database with its log, zero where it
@@ -138,23 +142,20 @@ func (e *examination) closedFile(ctx context.Context) error {
 	if w == nil || w.State != stateClosed {
 		return nil
 	}
-	when := w.At.Format(time.RFC3339)
 	size, sum, summed, err := sumFile(e.path, maxSummed)
-	switch {
-	case err != nil:
+	if err != nil {
 		return fmt.Errorf("check database: %w", err)
-	case size != w.Size:
-		return damage(e.path, fmt.Sprintf("it has %d bytes and had %d when it was closed at %s", size, w.Size, when))
-	case summed && w.Summed && sum != w.Sum:
-		// SQLite knows more of what is wrong, unless only a value has changed.
-		e.finding.Notes = append(e.finding.Notes, "the sum of the file has changed")
-		e.full = true
-		if err := e.sqlite(ctx); err != nil {
-			return err
-		}
-		return damage(e.path, fmt.Sprintf("bytes in it have changed since it was closed at %s, where SQLite has no sums", when))
 	}
-	return nil
+	if size == w.Size && (!summed || !w.Summed || sum == w.Sum) {
+		return nil
+	}
+	// SQLite knows more of what is wrong, unless only a value has changed.
+	e.full = true
+	if err := e.sqlite(ctx); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %w: %s: bytes in it have changed since it was closed at %s with %d of them, now %d; SQLite itself has no sums and finds nothing",
+		ErrDamaged, ErrChanged, e.path, w.At.Format(time.RFC3339), w.Size, size)
 }
 
 // sqlite has SQLite itself look.
@@ -247,8 +248,8 @@ func advise(path, offer string, err error) error {
 		offer = "There is no snapshot on this host; one that is kept elsewhere is restored by kedge snapshot restore FILE"
 	}
 	more := ""
-	if errors.Is(err, ErrLoss) {
-		more = ". To go on with what is left and lose what is missing: kedge datastore accept"
+	if errors.Is(err, ErrLoss) || errors.Is(err, ErrChanged) {
+		more = ". To go on with the database as it is, and lose what is missing: kedge datastore accept"
 	}
 	return fmt.Errorf("%w. Nothing was changed. %s. It keeps what is in %s aside%s", err, offer, filepath.Dir(path), more)
 }

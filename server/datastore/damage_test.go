@@ -167,9 +167,9 @@ var damages = []struct {
 }{
 	{name: "file cut to nothing", of: settled, want: "the file is empty",
 		hurt: func(t *testing.T, i image) { truncate(t, i.path, 0) }},
-	{name: "file cut inside of a page", of: settled, want: "bytes and had",
+	{name: "file cut inside of a page", of: settled, want: "state.db",
 		hurt: func(t *testing.T, i image) { truncate(t, i.path, 5*durablePageSize+100) }},
-	{name: "file cut at the end of a page", of: settled, want: "bytes and had",
+	{name: "file cut at the end of a page", of: settled, want: "state.db",
 		hurt: func(t *testing.T, i image) { truncate(t, i.path, size(t, i.path)-durablePageSize) }},
 	{name: "file cut after a kill", of: crashed, want: "state.db",
 		hurt: func(t *testing.T, i image) { truncate(t, i.path, 9*durablePageSize) }},
@@ -181,7 +181,7 @@ var damages = []struct {
 		hurt: func(t *testing.T, i image) { zero(t, i.path, 0, 100) }},
 	{name: "page zeroed", of: settled, want: "state.db",
 		hurt: func(t *testing.T, i image) { zero(t, i.path, pageOf(t, i.path, "kine"), durablePageSize) }},
-	{name: "bytes of a value flipped", of: settled, want: "where SQLite has no sums",
+	{name: "bytes of a value flipped", of: settled, want: "SQLite itself has no sums",
 		hurt: func(t *testing.T, i image) { flip(t, i.path, valueAt(t, i.path), 3) }},
 	{name: "bytes of an index flipped", of: settled, want: "state.db",
 		hurt: func(t *testing.T, i image) {

@@ -41,7 +41,7 @@ func probeWrite(dir string) (err error) {
 	if werr = errors.Join(werr, f.Close()); werr != nil {
 		return unwritable(dir, werr)
 	}
-	if free, ferr := freeBytes(dir); ferr == nil && free < minFreeStart {
+	if free, ferr := FreeBytes(dir); ferr == nil && free < minFreeStart {
 		return fmt.Errorf("datastore folder %s: %d MiB free, at least %d MiB needed: free some space or choose another --data-dir", dir, free>>20, int64(minFreeStart)>>20)
 	}
 	return nil
@@ -58,8 +58,8 @@ func unwritable(dir string, err error) error {
 	return fmt.Errorf("datastore folder %s cannot be written: %w; %s", dir, err, remedy)
 }
 
-// freeBytes is what an unprivileged writer may still use at path.
-func freeBytes(path string) (int64, error) {
+// FreeBytes is what an unprivileged writer may still use at path.
+func FreeBytes(path string) (int64, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(path, &st); err != nil {
 		return 0, fmt.Errorf("free space of %s: %w", path, err)

@@ -67,7 +67,7 @@ func (i *instance) look(ctx context.Context) (facts, error) {
 	if err != nil {
 		return f, fmt.Errorf("read size: %w", err)
 	}
-	f.diskFree, err = freeBytes(filepath.Dir(i.path))
+	f.diskFree, err = FreeBytes(filepath.Dir(i.path))
 	return f, err
 }
 

@@ -38,11 +38,11 @@ func NewBase(now time.Time, known ...int64) int64 {
 	return base
 }
 
-// Rewind makes the database at path, which nobody has open, begin again at
-// revision base with the objects that it holds: whoever still watches from an
-// earlier revision is told that it is compacted and lists again. It flushes the
-// file, and leaves beside it what [Check] needs; restored names the snapshot.
-// It may be repeated on a copy, not on the result.
+// Rewind makes the copy of a database at path, which nobody has open, begin
+// again at revision base with the objects that it holds: whoever still watches
+// from an earlier revision is told that it is compacted and lists again. It
+// flushes the file at its end, not on the way, so after an error the copy is of
+// no use. Beside it is left what [Check] needs; restored names the snapshot.
 func Rewind(ctx context.Context, path string, base int64, restored string) error {
 	err := rewind(ctx, path, base)
 	if err != nil {
@@ -83,7 +83,7 @@ func noArgs(int64) []any        { return nil }
 func justBase(base int64) []any { return []any{base} }
 
 func rewind(ctx context.Context, path string, base int64) (err error) {
-	db, err := openSQLite(ctx, path, false, "journal_mode=WAL", "synchronous=FULL")
+	db, err := openSQLite(ctx, path, false, "journal_mode=MEMORY", "synchronous=OFF")
 	if err != nil {
 		return err
 	}
@@ -95,11 +95,7 @@ func rewind(ctx context.Context, path string, base int64) (err error) {
 	if err := rewindIn(ctx, tx, base); err != nil {
 		return errors.Join(err, tx.Rollback())
 	}
-	if err := tx.Commit(); err != nil {
-		return err
-	}
-	_, err = db.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
-	return err
+	return tx.Commit()
 }
 
 func rewindIn(ctx context.Context, tx *sql.Tx, base int64) error {
