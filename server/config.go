@@ -44,6 +44,7 @@ type Config struct {
 	Kubeconfig     string
 	KubeconfigMode fs.FileMode
 	Datastore      Datastore
+	Snapshots      Snapshots
 	// Disable names packaged manifests to leave out.
 	Disable []string
 	// MetricsResolution is the time between two figures of a node's resource
@@ -74,7 +75,7 @@ type Datastore struct{ Endpoint, CAFile, CertFile, KeyFile string }
 // Validate reports all problems that can be told without touching the host,
 // joined. host holds the machine's own addresses.
 func (c Config) Validate(host []netip.Addr) error {
-	errs := []error{c.Net.Validate(host)}
+	errs := []error{c.Net.Validate(host), c.Snapshots.Validate()}
 	if c.Port < 1 || c.Port > 65535 {
 		errs = append(errs, fmt.Errorf("--https-listen-port %d is not between 1 and 65535: use for instance %d", c.Port, DefaultPort))
 	}

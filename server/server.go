@@ -25,6 +25,7 @@ import (
 	"github.com/kedge-io/kedge/server/bandwidth"
 	"github.com/kedge-io/kedge/server/certs"
 	"github.com/kedge-io/kedge/server/datastore"
+	"github.com/kedge-io/kedge/server/datastore/snapshot"
 	"github.com/kedge-io/kedge/server/egress"
 	"github.com/kedge-io/kedge/server/firewall"
 	"github.com/kedge-io/kedge/server/join"
@@ -48,24 +49,25 @@ type Report func(component string, err error)
 // Server is a control plane that has its files and its port and does not run
 // yet.
 type Server struct {
-	cfg      Config
-	log      *slog.Logger
-	listener *pipe.Listener
-	paths    certs.Paths
-	keeper   *certs.Keeper
-	store    *datastore.Store
-	join     *join.Server
-	hub      *hub.Hub
-	links    *links.Links
-	relay    *relay.Switch
-	local    *relay.Local // nil if the server runs no node
-	egress   *egress.Egress
-	metrics  *metrics.Server // nil if disabled
-	addons   *addons.Manifests
-	balancer *balancer.Balancer      // nil if disabled
-	firewall *firewall.Firewall      // nil if disabled
-	nodes    map[string]http.Handler // what nodes are asked about their firewall, by path
-	built    chan struct{}           // closed once the controllers are built
+	cfg       Config
+	log       *slog.Logger
+	listener  *pipe.Listener
+	paths     certs.Paths
+	keeper    *certs.Keeper
+	store     *datastore.Store
+	snapshots *snapshot.Manager
+	join      *join.Server
+	hub       *hub.Hub
+	links     *links.Links
+	relay     *relay.Switch
+	local     *relay.Local // nil if the server runs no node
+	egress    *egress.Egress
+	metrics   *metrics.Server // nil if disabled
+	addons    *addons.Manifests
+	balancer  *balancer.Balancer      // nil if disabled
+	firewall  *firewall.Firewall      // nil if disabled
+	nodes     map[string]http.Handler // what nodes are asked about their firewall, by path
+	built     chan struct{}           // closed once the controllers are built
 }
 
 // New checks cfg, takes the port, makes or checks the certificates and builds
@@ -102,6 +104,9 @@ func (s *Server) build(report Report) error {
 	s.buildRelay()
 	s.buildBalancer()
 	s.buildFirewall(report)
+	if err := s.buildSnapshots(report); err != nil {
+		return err
+	}
 	if err := s.buildHub(); err != nil {
 		return err
 	}
@@ -178,6 +183,7 @@ func (s *Server) Components() []lifecycle.Component {
 	}
 	comps = append(comps, s.balancerComponents()...)
 	comps = append(comps, s.firewallComponents()...)
+	comps = append(comps, s.snapshotComponents()...)
 	return append(comps, nodes.New(nodes.Config{OwnNode: s.localNode(), Client: s.supervisorClient, Deleted: s.forget}, s.log, kube.APIServer))
 }
 

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,6 +14,8 @@ import (
 	"github.com/kedge-io/kedge/agent/host"
 	"github.com/kedge-io/kedge/internal/clock"
 	"github.com/kedge-io/kedge/internal/health"
+	"github.com/kedge-io/kedge/internal/kubeclient"
+	"github.com/kedge-io/kedge/internal/kubeclient"
 	"github.com/kedge-io/kedge/internal/lifecycle"
 	"github.com/kedge-io/kedge/internal/logx"
 	"github.com/kedge-io/kedge/internal/version"
@@ -31,10 +34,12 @@ type daemon struct {
 	started    time.Time
 	clock      *clock.Clock
 	conditions []health.Condition
-	group      *lifecycle.Group
-	claim      *claim
-	ran        bool
-	settled    func() // ends what is special about memory during the start
+	// facts, where set, are further conditions as they are now.
+	facts   func() []health.Condition
+	group   *lifecycle.Group
+	claim   *claim
+	ran     bool
+	settled func() // ends what is special about memory during the start
 	// handlers answer at the status socket below their paths.
 	handlers map[string]http.Handler
 }
@@ -60,6 +65,8 @@ func newDaemon(cmd *cobra.Command, role string, o *nodeOptions) (*daemon, error)
 		return nil, err
 	}
 	d.clock = clock.Open(d.id.layout.LastSeen(), built(), nil)
+	kubeclient.UseClock(d.clock.Now)
+	kubeclient.UseClock(d.clock.Now)
 	return d, nil
 }
 
@@ -189,8 +196,12 @@ func (d *daemon) stillRunning() []string {
 }
 
 func (d *daemon) status() health.Report {
+	conditions := d.conditions
+	if d.facts != nil {
+		conditions = slices.Concat(conditions, d.facts())
+	}
 	return health.Report{
 		Role: d.role, Node: d.id.name, Version: version.Kedge, DataDir: d.id.layout.DataDir,
-		PID: os.Getpid(), Started: d.started, Components: d.group.Status(), Conditions: d.conditions,
+		PID: os.Getpid(), Started: d.started, Components: d.group.Status(), Conditions: conditions,
 	}
 }

@@ -81,6 +81,7 @@ type serverOptions struct {
 	disable                            []string
 	metricsResolution                  time.Duration
 	datastore, dsCAFile, dsCert, dsKey string
+	snapshots                          snapshotOptions
 	certLifetime                       time.Duration
 	apiArgs, controllerArgs, schedArgs []string
 }
@@ -108,6 +109,7 @@ func (o *serverOptions) bind(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&o.controllerArgs, "kube-controller-manager-arg", nil, "setting NAME=VALUE for kube-controller-manager, as its own flag")
 	fs.StringArrayVar(&o.schedArgs, "kube-scheduler-arg", nil, "setting NAME=VALUE for kube-scheduler, as its own flag")
 	config.MarkSecret(fs, "datastore-endpoint")
+	o.snapshots.bind(fs)
 }
 
 // parseAddrs reads the addresses of one option.

@@ -77,7 +77,7 @@ func (o *nodeOptions) agentConfig(id identity) agent.Config {
 		Labels: o.labels, Taints: o.taints, ResolvConf: o.resolvConf, CgroupRoot: o.cgroupRoot, Failsafe: id.failsafe, Uplink: o.uplink,
 		RegistriesFile: o.registries, MirrorsOnly: o.mirrorsOnly,
 		KubeletArgs: o.kubeletArgs, KubeProxyArgs: o.proxyArgs, Debug: o.debug,
-		Env: os.Environ(), Version: version.Kedge, Built: built(),
+		Env: os.Environ(), Version: version.Kedge,
 	}
 }
 
@@ -106,6 +106,9 @@ func (o *serverOptions) config(id identity) (server.Config, error) {
 		if c.AdvertiseAddress, err = netip.ParseAddr(o.advertiseAddress); err != nil {
 			return c, valueError("advertise-address", o.advertiseAddress, "an address such as 192.168.1.10")
 		}
+	}
+	if c.Snapshots, err = o.snapshots.config(id.layout, id.name); err != nil {
+		return c, err
 	}
 	mode, err := strconv.ParseUint(o.kubeconfigMode, 8, 32)
 	if err != nil {

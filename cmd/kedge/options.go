@@ -41,7 +41,7 @@ func loadOptions(cmd *cobra.Command) (*config.Resolved, error) {
 	if err != nil {
 		return nil, usageError(err)
 	}
-	return r, nil
+	return r, refuseSecretArguments(r)
 }
 
 // peek returns what environment and files say about one option of a daemon,

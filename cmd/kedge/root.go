@@ -18,6 +18,7 @@ func commands() []*cobra.Command {
 		newTokenCommand(),
 		newNodeCommand(),
 		newStatusCommand(),
+		newSnapshotCommand(),
 		newCheckCommand(),
 		newLinkCommand(),
 		newBandwidthCommand(),

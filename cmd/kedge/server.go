@@ -49,6 +49,7 @@ func runServer(ctx context.Context, d *daemon, node *nodeOptions, opts *serverOp
 	}
 	cfg.Now = d.clock.Now
 	ac := node.agentConfig(d.id)
+	ac.Now = d.clock.Now
 	var facts host.Facts
 	if cfg.RunsNode {
 		if facts, err = agent.Check(ctx, ac); err != nil {
@@ -72,7 +73,8 @@ func runServer(ctx context.Context, d *daemon, node *nodeOptions, opts *serverOp
 		return err
 	}
 	defer srv.Close()
-	d.handlers = srv.LinkHandlers()
+	d.handlers, d.facts = srv.LinkHandlers(), srv.Conditions
+	maps.Copy(d.handlers, srv.SnapshotHandlers())
 	comps := append(srv.Components(), d.clockComponent())
 	var own map[string]http.Handler
 	if cfg.RunsNode {

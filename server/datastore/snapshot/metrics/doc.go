@@ -1,0 +1,2 @@
+// Package metrics shows the snapshots of a server as Prometheus metrics.
+package metrics
