@@ -48,6 +48,7 @@ type instance struct {
 	work    sync.WaitGroup
 
 	state watchState
+	care  sync.Mutex // held by who compacts, checkpoints or vacuums
 
 	witness *witness // of the durable database only
 	acked   *acked

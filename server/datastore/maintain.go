@@ -36,6 +36,10 @@ func (i *instance) maintain(ctx context.Context, every time.Duration, report fun
 }
 
 func (i *instance) step(ctx context.Context) error {
+	if !i.care.TryLock() {
+		return nil // a person has asked for it just now
+	}
+	defer i.care.Unlock()
 	f, err := i.look(ctx)
 	if err != nil {
 		return fmt.Errorf("%s database %s: %w", i.name, i.path, err)
