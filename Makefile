@@ -129,9 +129,12 @@ dist-amd64 dist-arm64: dist-%:
 dist: dist-amd64 dist-arm64 ## build what is published into dist/ (a cold build for arm64 takes ten minutes)
 	SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) scripts/dist $(VERSION)
 
-dist-check: build ## see that a release file starts and is small enough
+dist-check: build ## see that a release file starts, is small enough and has a known licence in every part
 	scripts/release-file $(GOARCH) bin/kedge build/dist/kedge-linux-$(GOARCH) 9
 	scripts/dist-check build/dist/kedge-linux-$(GOARCH) bin/kedge $(DIST_LIMIT)
+	rm -rf build/dist/licences
+	scripts/dist-inventory $(GOARCH) $(VERSION) build/dist/kedge-linux-$(GOARCH) bin/kedge build/dist/kedge.cdx.json build/dist/licences
+	CGO_ENABLED=0 go test -C scripts/inventory ./...
 
 dist-arm64-check: ## start dist/kedge-linux-arm64 under qemu
 	scripts/deps cross
