@@ -15,7 +15,6 @@ import (
 	"github.com/kedge-io/kedge/internal/clock"
 	"github.com/kedge-io/kedge/internal/health"
 	"github.com/kedge-io/kedge/internal/kubeclient"
-	"github.com/kedge-io/kedge/internal/kubeclient"
 	"github.com/kedge-io/kedge/internal/lifecycle"
 	"github.com/kedge-io/kedge/internal/logx"
 	"github.com/kedge-io/kedge/internal/version"

@@ -223,14 +223,15 @@ func (m *maker) kubeconfigs() error {
 		path string
 		user string
 		pair Pair
+		live bool
 	}{
-		{m.paths.ControllerManagerKubeconfig, "kube-controller-manager", m.paths.ControllerManager},
-		{m.paths.SchedulerKubeconfig, "kube-scheduler", m.paths.Scheduler},
-		{m.paths.SupervisorKubeconfig, "kedge-supervisor", m.paths.Supervisor},
+		{m.paths.ControllerManagerKubeconfig, "kube-controller-manager", m.paths.ControllerManager, true},
+		{m.paths.SchedulerKubeconfig, "kube-scheduler", m.paths.Scheduler, true},
+		{m.paths.SupervisorKubeconfig, "kedge-supervisor", m.paths.Supervisor, false}, // read by kedge's own clients
 	} {
 		k := kubeclient.Kubeconfig{
 			Server: m.config.loopbackURL(), User: part.user,
-			CAFile: m.paths.ServerTrust, CertFile: part.pair.Cert, KeyFile: part.pair.Key,
+			CAFile: m.paths.ServerTrust, CertFile: part.pair.Cert, KeyFile: part.pair.Key, Live: part.live,
 		}
 		if _, err := k.Write(part.path, 0o600); err != nil {
 			return err

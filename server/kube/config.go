@@ -89,6 +89,8 @@ func Components(cfg Config, needs ...string) []lifecycle.Component {
 		newAPIServer(cfg, needs),
 		newControllerManager(cfg),
 		newScheduler(cfg),
+		newRootCA(cfg),
+		newRootCA(cfg),
 	}
 }
 

@@ -38,7 +38,9 @@ func newControllerManager(cfg Config) lifecycle.Component {
 			if err != nil {
 				return fmt.Errorf("configure the controller manager: %w", err)
 			}
-			announceBuilt(config.Kubeconfig, cfg.ControllersBuilt)
+			if err := announceBuilt(config.Kubeconfig, cfg.ControllersBuilt); err != nil {
+				return err
+			}
 			go announceWhen(ctx, cfg, defaultServiceAccountExists, ready)
 			if err := app.Run(ctx, config.Complete()); err != nil && ctx.Err() == nil {
 				return fmt.Errorf("run the controllers: %w", err)
@@ -63,18 +65,20 @@ func controllerManagerDefaults(cfg Config) map[string]string {
 		"cluster-signing-kubelet-serving-key-file":        f.KubeletCA.Key,
 		"cluster-signing-legacy-unknown-cert-file":        f.ServerCA.Cert,
 		"cluster-signing-legacy-unknown-key-file":         f.ServerCA.Key,
-		"controllers": "*,-" + names.BootstrapSignerController + ",-" + names.TokenCleanerController,
+		"controllers": "*,-" + names.BootstrapSignerController + ",-" + names.TokenCleanerController +
+			",-" + names.RootCACertificatePublisherController, // see newRootCA
 		// With upstream's 20 a second the controllers, which make an account and
 		// a token each, wait for themselves for seconds at every start.
-		"kube-api-burst":                   "400",
-		"kube-api-qps":                     "200",
-		"kubeconfig":                       f.ControllerManagerKubeconfig,
-		"leader-elect":                     "false",
-		"profiling":                        "false",
-		"root-ca-file":                     f.ServerCA.Cert,
-		"secure-port":                      "0", // one process: its metrics are among the API server's
-		"service-account-private-key-file": f.ServiceKey,
-		"service-cluster-ip-range":         cfg.ServiceCIDR.String(),
-		"use-service-account-credentials":  "true",
+		"kube-api-burst": "400",
+		"kube-api-qps":   "200",
+		"kubeconfig":     f.ControllerManagerKubeconfig,
+		"leader-elect":   "false",
+		"profiling":      "false",
+		"root-ca-file":   f.ServerTrust,
+		"secure-port":    "0", // one process: its metrics are among the API server's
+		// Without "service-account-private-key-file" the controller manager leaves
+		// Secrets with tokens to newRootCA.
+		"service-cluster-ip-range":        cfg.ServiceCIDR.String(),
+		"use-service-account-credentials": "true",
 	}
 }

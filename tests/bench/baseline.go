@@ -90,6 +90,17 @@ func (b *baseline) certificates() error {
 	if err != nil {
 		return err
 	}
+	// The separate programs read the files themselves.
+	for path, pair := range map[string]certs.Pair{
+		b.certs.ControllerManagerKubeconfig: b.certs.ControllerManager, b.certs.SchedulerKubeconfig: b.certs.Scheduler,
+	} {
+		k := kubeclient.Kubeconfig{
+			Server: "https://127.0.0.1:6443", User: "part", CAFile: b.certs.ServerCA.Cert, CertFile: pair.Cert, KeyFile: pair.Key,
+		}
+		if _, err := k.Write(path, 0o600); err != nil {
+			return err
+		}
+	}
 	client, err := pki.EnsureCA(b.certs.ClientCA.Cert, b.certs.ClientCA.Key, "", now)
 	if err != nil {
 		return err
