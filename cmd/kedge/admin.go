@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -99,19 +100,45 @@ func (a *admin) pin() (wire.Pin, error) {
 }
 
 // printToken prints the token alone on standard output, for scripts, and the
-// command for people on standard error. The token goes through the environment
-// there, because every user of a host can read the arguments of a process.
-func (a *admin) printToken(cmd *cobra.Command, id, secret string) error {
+// commands for people on standard error; with command, the command that installs
+// a node on standard output. The token goes through the environment there,
+// because every user of a host can read the arguments of a process.
+func (a *admin) printToken(cmd *cobra.Command, id, secret string, command bool) error {
 	pin, err := a.pin()
 	if err != nil {
 		return err
 	}
 	token := wire.Token{Pin: pin, ID: id, Secret: secret}.Encode()
+	install, err := a.installCommand(token)
+	switch {
+	case command && err != nil:
+		return err
+	case command:
+		_, err = fmt.Fprintln(cmd.OutOrStdout(), install)
+		return err
+	}
 	if _, err := fmt.Fprintln(cmd.OutOrStdout(), token); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(cmd.ErrOrStderr(), "\njoin a machine with:\n  KEDGE_TOKEN=%s kedge agent --server %s\n", token, a.serverURL())
+	if err == nil {
+		fmt.Fprintf(cmd.ErrOrStderr(), "\nmake a machine a node, as root there:\n  %s\n", install)
+	}
+	_, err = fmt.Fprintf(cmd.ErrOrStderr(), "\njoin a machine that has kedge with:\n  KEDGE_TOKEN=%s kedge agent --server %s\n", token, a.serverURL())
 	return err
+}
+
+// installCommand is the line that makes a machine a node. curl believes this
+// server by its key, as nobody has signed its certificate that the machine
+// knows.
+func (a *admin) installCommand(token string) (string, error) {
+	cert, err := pki.ReadCert(a.certs.Serving.Cert)
+	if err != nil {
+		return "", fmt.Errorf("the key of the server is needed for the command: run this on the server: %w", err)
+	}
+	key := pki.PinOf(cert)
+	url := a.serverURL()
+	return fmt.Sprintf("curl -sfLk --pinnedpubkey sha256//%s %s | KEDGE_URL=%s KEDGE_TOKEN=%s sh -",
+		base64.StdEncoding.EncodeToString(key[:]), url+wire.PathInstall, url, token), nil
 }
 
 // serverURL is where other machines most likely reach the server.

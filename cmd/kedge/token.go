@@ -38,6 +38,13 @@ func addTokenOptions(fs *pflag.FlagSet) *join.TokenOptions {
 	return o
 }
 
+// addJoinCommand adds what prints the whole command for a new machine.
+func addJoinCommand(fs *pflag.FlagSet) *bool {
+	command := fs.Bool("join-command", false, "print the command that installs a node with the token, instead of the token")
+	config.MarkCommandLineOnly(fs, "join-command")
+	return command
+}
+
 func newTokenCreateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create",
@@ -46,6 +53,7 @@ func newTokenCreateCommand() *cobra.Command {
 	}
 	dataDir := addDataDir(cmd.Flags())
 	options := addTokenOptions(cmd.Flags())
+	command := addJoinCommand(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		admin, err := openAdmin(cmd, dataDir)
 		if err != nil {
@@ -55,7 +63,7 @@ func newTokenCreateCommand() *cobra.Command {
 		if err != nil {
 			return admin.explain(err)
 		}
-		return admin.printToken(cmd, id, secret)
+		return admin.printToken(cmd, id, secret, *command)
 	}
 	return cmd
 }
@@ -68,6 +76,7 @@ func newTokenRotateCommand() *cobra.Command {
 	}
 	dataDir := addDataDir(cmd.Flags())
 	options := addTokenOptions(cmd.Flags())
+	command := addJoinCommand(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		admin, err := openAdmin(cmd, dataDir)
 		if err != nil {
@@ -78,7 +87,7 @@ func newTokenRotateCommand() *cobra.Command {
 			return admin.explain(err)
 		}
 		// The new token exists, so it is shown even when an old one could not be deleted.
-		if printErr := admin.printToken(cmd, id, secret); printErr != nil {
+		if printErr := admin.printToken(cmd, id, secret, *command); printErr != nil {
 			return printErr
 		}
 		if err != nil {
