@@ -65,7 +65,6 @@ func newDaemon(cmd *cobra.Command, role string, o *nodeOptions) (*daemon, error)
 	}
 	d.clock = clock.Open(d.id.layout.LastSeen(), built(), nil)
 	kubeclient.UseClock(d.clock.Now)
-	kubeclient.UseClock(d.clock.Now)
 	return d, nil
 }
 
