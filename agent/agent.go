@@ -67,7 +67,7 @@ func New(ctx context.Context, cfg Config, facts host.Facts, log *slog.Logger, re
 	var err error
 	a.enroll, err = enroll.New(enroll.Config{
 		Layout: cfg.Layout, Server: cfg.ServerURL, Token: cfg.Token, NodeName: cfg.NodeName, NodeIPs: cfg.NodeIPs,
-		JoinTimeout: cfg.JoinTimeout, Issue: cfg.Issue, ServerCA: cfg.ServerCA, Proxy: cfg.Proxy, Built: cfg.Built,
+		JoinTimeout: cfg.JoinTimeout, Issue: cfg.Issue, ServerCA: cfg.ServerCA, Proxy: cfg.Proxy, Now: cfg.Now, Learn: cfg.Learn,
 		NetDial: a.servers.Dial, Lookup: a.servers.Lookup,
 		Report: a.reporter(enroll.ComponentName),
 	}, log.With("component", enroll.ComponentName))
@@ -204,6 +204,7 @@ func (a *Agent) link(reach *reach, ways *pipe.Dialer) (lifecycle.Component, erro
 		CertFile: files.KubeletClientCert, KeyFile: files.KubeletClientKey,
 		Rules:    reach.rules,
 		NetDial:  ways.DialContext,
+		Now:      a.cfg.Now,
 		Report:   a.reporter(spoke.Component),
 		Software: a.cfg.Version,
 		Packet:   a.way.receive,

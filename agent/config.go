@@ -70,9 +70,12 @@ type Config struct {
 	// Env is the environment that child processes may take from, in the form
 	// of os.Environ.
 	Env []string
-	// Version is kedge's, Built the date of this program.
+	// Version is kedge's.
 	Version string
-	Built   time.Time
+	// Now is the clock for everything about certificates, nil for the machine's;
+	// Learn is told the time of servers.
+	Now   func() time.Time
+	Learn func(time.Time)
 }
 
 // namedIPs are the node's addresses if a person named them.

@@ -8,6 +8,7 @@ import (
 	"k8s.io/component-base/metrics/legacyregistry"
 
 	"github.com/kedge-io/kedge/internal/lifecycle"
+	"github.com/kedge-io/kedge/internal/wire"
 	"github.com/kedge-io/kedge/tunnel/metrics"
 	"github.com/kedge-io/kedge/tunnel/view"
 )
@@ -31,7 +32,10 @@ func (a *Agent) linkReport() view.Report {
 // LinkHandlers are what kedge link asks for, by path, for the status socket. A
 // server's own node has no link: the server answers there.
 func (a *Agent) LinkHandlers() map[string]http.Handler {
-	return map[string]http.Handler{view.PathStatus: view.StatusHandler(a.linkReport)}
+	return map[string]http.Handler{
+		view.PathStatus:   view.StatusHandler(a.linkReport),
+		wire.PathRenewNow: a.enroll.RenewHandler(),
+	}
 }
 
 // measured adds the metrics of the link, which kubelet serves, to the component

@@ -23,6 +23,7 @@ import (
 	"github.com/kedge-io/kedge/agent/runtime"
 	"github.com/kedge-io/kedge/agent/runtime/pods"
 	"github.com/kedge-io/kedge/internal/lifecycle"
+	"github.com/kedge-io/kedge/internal/wire"
 )
 
 // shaping is all that keeps the bandwidth of pods.
@@ -141,5 +142,6 @@ func (a *Agent) asked() http.Handler {
 			mux.Handle("GET "+path, h)
 		}
 	}
+	mux.Handle("POST "+wire.PathRenewNow, a.enroll.RenewHandler())
 	return mux
 }

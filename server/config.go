@@ -65,6 +65,9 @@ type Config struct {
 
 	// Version is kedge's.
 	Version string
+	// CertificateGrace is for how long after the end of its certificate a node
+	// renews it without a token; zero for never.
+	CertificateGrace time.Duration
 	// Now is the clock for everything about certificates; nil for the machine's.
 	Now func() time.Time
 }

@@ -50,7 +50,7 @@ func (s *Server) buildHub() error {
 	s.links = links.New(links.Config{Client: s.supervisorClient, State: s.linkState, OwnNode: s.localNode()}, s.log)
 	var err error
 	s.hub, err = hub.New(hub.Config{
-		ClientCAs: s.join.ClientCAs, Admit: s.join.AdmitNode,
+		ClientCAs: s.join.ClientCAs, Admit: s.join.AdmitNode, Now: s.cfg.Now,
 		LocalNode: tunnel.NodeName(s.localNode()), Software: s.cfg.Version,
 		Packet: s.relay.From, Observe: observer{s.links, s.firewall},
 	}, s.log)

@@ -39,9 +39,6 @@ import (
 	"github.com/kedge-io/kedge/tunnel/relay"
 )
 
-// errReplaced is what the tunnel of a replaced machine is told.
-var errReplaced = errors.New("another machine is to take this node's name")
-
 // Report tells the group about trouble of a component that runs, and with nil
 // that it is over.
 type Report func(component string, err error)
@@ -97,9 +94,11 @@ func (s *Server) build(report Report) error {
 		return err
 	}
 	s.join = join.New(join.Config{
-		Certs: s.paths, Cluster: s.cluster(), LocalNode: s.localNode(), UserAgent: "kedge/" + s.cfg.Version,
-		Replaced: func(node string) { s.hub.Disconnect(tunnel.NodeName(node), errReplaced) },
-		Vacated:  s.vacated, Joining: s.joining, Joined: s.joined,
+		Authorities: s.keeper.Authorities, Grace: s.cfg.CertificateGrace, Now: s.cfg.Now,
+		BarredFile: filepath.Join(s.cfg.Layout.ServerCred(), "barred.json"), Kubeconfig: s.paths.SupervisorKubeconfig,
+		Cluster: s.cluster(), LocalNode: s.localNode(), UserAgent: "kedge/" + s.cfg.Version,
+		Cut:     func(node string, why error) { s.hub.Disconnect(tunnel.NodeName(node), why) },
+		Vacated: s.vacated, Joining: s.joining, Joined: s.joined,
 	}, s.log.With("component", join.ComponentName))
 	s.buildRelay()
 	s.buildBalancer()
@@ -155,7 +154,7 @@ func (s *Server) Components() []lifecycle.Component {
 		s.relayComponent(kube.APIServer),
 	}
 	comps = append(comps, kube.Components(kube.Config{
-		Listener:              s.listener,
+		Listener:              s.join.Track(s.listener),
 		Certs:                 s.paths,
 		Datastore:             s.store.Endpoints(),
 		DatastoreOverrides:    s.store.Overrides(),
@@ -204,7 +203,7 @@ func (s *Server) front(api http.Handler) http.Handler {
 	handlers := s.installFiles().Handlers()
 	handlers[wire.PathConnect], handlers[wire.PathPipe] = s.hub.Handler(), s.listener.Handler()
 	supervisor := s.join.Handler(handlers)
-	api = s.gated(s.join.RefuseReplaced(api))
+	api = s.gated(s.join.RefuseBarred(api))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if join.Owns(r.URL.Path) {
 			supervisor.ServeHTTP(w, r)

@@ -50,8 +50,6 @@ type client struct {
 	http   *http.Client
 	now    func() time.Time
 	closer func()
-	// date is what the server's clock showed, for messages.
-	date string
 }
 
 // newClient returns a client of the server that tlsConfig verifies, behind
@@ -87,21 +85,20 @@ func (c *Config) clientVia(dial dial, tlsConfig *tls.Config, now func() time.Tim
 }
 
 // fetchCA gets the server's authority without trusting anybody, and returns it
-// if its key has the pin, with what the server's clock shows. Nothing about this
-// machine is sent. A proxy that ends TLS may forward the question or may forward
-// nothing but the pipe.
-func (c *Config) fetchCA(ctx context.Context, pin wire.Pin, now func() time.Time) (ca *x509.Certificate, date string, err error) {
+// if its key has the pin. Nothing about this machine is sent. A proxy that ends
+// TLS may forward the question or may forward nothing but the pipe.
+func (c *Config) fetchCA(ctx context.Context, pin wire.Pin) (*x509.Certificate, error) {
 	anybody := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true}
 	dialer := c.dialer(anybody)
-	ca, date, err = c.askCA(ctx, dialer.Connect, anybody, pin, now)
+	ca, err := c.askCA(ctx, dialer.Connect, anybody, pin)
 	var wrong *wrongAnswerError
 	if !errors.As(err, &wrong) {
-		return ca, date, err
+		return ca, err
 	}
-	if ca, date, again := c.askCA(ctx, dialer.Pipe, anybody, pin, now); again == nil {
-		return ca, date, nil
+	if ca, again := c.askCA(ctx, dialer.Pipe, anybody, pin); again == nil {
+		return ca, nil
 	}
-	return nil, "", err
+	return nil, err
 }
 
 // wrongAnswerError tells that somebody answered who is not the server that the
@@ -111,52 +108,55 @@ type wrongAnswerError struct{ err error }
 func (w *wrongAnswerError) Error() string { return w.err.Error() }
 func (w *wrongAnswerError) Unwrap() error { return w.err }
 
-func (c *Config) askCA(ctx context.Context, dial dial, anybody *tls.Config, pin wire.Pin, now func() time.Time) (ca *x509.Certificate, date string, err error) {
-	client := c.clientVia(dial, anybody, now)
+func (c *Config) askCA(ctx context.Context, dial dial, anybody *tls.Config, pin wire.Pin) (*x509.Certificate, error) {
+	client := c.clientVia(dial, anybody, c.Now)
 	defer client.closer()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, client.base+wire.PathCACerts, nil)
+	body, err := client.get(ctx, wire.PathCACerts)
 	if err != nil {
-		return nil, "", fmt.Errorf("ask for the server's CA: %w", err)
+		return nil, err
 	}
-	response, err := client.http.Do(request)
+	certs, err := pki.ParseCerts(body)
 	if err != nil {
-		return nil, "", fmt.Errorf("ask for the server's CA: %w", err)
+		return nil, &wrongAnswerError{permanent("%s%s answers no certificates (%w): check that --server is a kedge server", client.base, wire.PathCACerts, err)}
+	}
+	for _, cert := range certs {
+		if cert.IsCA && pki.PinOf(cert) == pin {
+			return cert, nil
+		}
+	}
+	return nil, &wrongAnswerError{permanent("the server at %s is not the one that made this token: its certificate authority has the key hash %s, the token says %s. Either --server or the token is of another cluster, or somebody sits in between. Nothing was sent. Make a token on that server with: kedge token create", client.base, pki.PinOf(certs[0]), pin)}
+}
+
+// get asks for something that anybody may know.
+func (c *client) get(ctx context.Context, path string) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+path, nil)
+	if err != nil {
+		return nil, fmt.Errorf("ask %s%s: %w", c.base, path, err)
+	}
+	response, err := c.http.Do(request)
+	if err != nil {
+		return nil, fmt.Errorf("ask %s%s: %w", c.base, path, err)
 	}
 	defer func() { _ = response.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(response.Body, wire.MaxBody))
 	if err != nil {
-		return nil, "", fmt.Errorf("read the server's CA: %w", err)
+		return nil, fmt.Errorf("read the answer of %s%s: %w", c.base, path, err)
 	}
 	if response.StatusCode != http.StatusOK {
-		return nil, "", &wrongAnswerError{fmt.Errorf("%s%s answers %s: is it a kedge server that has started?", client.base, wire.PathCACerts, response.Status)}
+		return nil, &wrongAnswerError{fmt.Errorf("%s%s answers %s: is it a kedge server that has started?", c.base, path, response.Status)}
 	}
-	certs, err := pki.ParseCerts(body)
-	if err != nil {
-		return nil, "", &wrongAnswerError{permanent("%s%s answers no certificates (%w): check that --server is a kedge server", client.base, wire.PathCACerts, err)}
-	}
-	for _, cert := range certs {
-		if cert.IsCA && pki.PinOf(cert) == pin {
-			date := response.Header.Get("Date")
-			return cert, date, checkDate(client.now(), date, cert)
-		}
-	}
-	return nil, "", &wrongAnswerError{permanent("the server at %s is not the one that made this token: its certificate authority has the key hash %s, the token says %s. Either --server or the token is of another cluster, or somebody sits in between. Nothing was sent. Make a token on that server with: kedge token create", client.base, pki.PinOf(certs[0]), pin)}
+	return body, nil
 }
 
-// checkDate finds a wrong clock while it can still be told apart from a wrong
-// certificate. The server's time is shown, never believed.
-func checkDate(now time.Time, date string, ca *x509.Certificate) error {
-	if !now.Before(ca.NotBefore) && now.Before(ca.NotAfter) {
-		return nil
-	}
-	return clockError(now, date)
+// clockError tells that a certificate of the right authority has ended, as far
+// as this machine knows the time.
+func clockError(now time.Time) error {
+	return fmt.Errorf("the server's certificate has ended, going by the time %s that this machine knows: check the clocks of both (timedatectl set-ntp true, or date -s)", now.UTC().Format(time.RFC3339))
 }
 
-func clockError(now time.Time, date string) error {
-	if date == "" {
-		date = "an unknown time"
-	}
-	return permanent("this machine's clock shows %s and the server's %s, so certificates look not yet valid or expired: set the clock (timedatectl set-ntp true, or date -s) and start again", now.UTC().Format(time.RFC3339), date)
+func hasEnded(err error) bool {
+	var invalid x509.CertificateInvalidError
+	return errors.As(err, &invalid) && invalid.Reason == x509.Expired
 }
 
 // post sends a request and reads the certificates. Errors that wrap
@@ -200,9 +200,8 @@ func (c *client) explain(err error) error {
 	if !errors.As(err, &verification) {
 		return fmt.Errorf("%w of %s: %w", errUnanswered, c.base, err)
 	}
-	var invalid x509.CertificateInvalidError
-	if errors.As(verification.Err, &invalid) && invalid.Reason == x509.Expired {
-		return clockError(c.now(), c.date)
+	if hasEnded(verification.Err) {
+		return clockError(c.now())
 	}
 	var status *transport.StatusError
 	if errors.As(err, &status) && status.Code >= http.StatusInternalServerError {

@@ -61,9 +61,8 @@ type Config struct {
 	Report func(error)
 	// Now is the clock; nil for the machine's.
 	Now func() time.Time
-	// Built is the date of this program, a lower bound for the clock; zero
-	// when it is not known.
-	Built time.Time
+	// Learn, where set, is told the time of a server that has proven itself.
+	Learn func(time.Time)
 }
 
 // Validate says what is missing or wrong, all problems joined. A missing token

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,25 +38,34 @@ type Enroll struct {
 	log    *slog.Logger
 	pace   pace
 
-	mu               sync.Mutex
-	identity         *Identity
-	serverCA         *x509.Certificate
+	// wake makes the running renewal look at once; forced that it renews whatever
+	// is due.
+	wake   chan struct{}
+	forced atomic.Bool
+	// timed says that the server's time is known well enough.
+	timed atomic.Bool
+
+	mu       sync.Mutex
+	identity *Identity
+	// authorities are those of the servers, the one that signs now first.
+	authorities      []*x509.Certificate
 	certs            []*x509.Certificate
 	addressesChanged bool
-	floor            atomic.Pointer[time.Time]
 }
 
 // pace holds how fast things are tried again.
 type pace struct {
-	joinFirst, joinLast   time.Duration
-	renewCheck            time.Duration
-	renewFirst, renewLast time.Duration
+	joinFirst, joinLast time.Duration
+	// check is how often certificates that live so long are looked at; renewals
+	// that fail are tried again after first and then at most after last, and
+	// both are never above check.
+	check       func(life time.Duration) time.Duration
+	first, last time.Duration
 }
 
 var defaultPace = pace{
 	joinFirst: 500 * time.Millisecond, joinLast: 8 * time.Second,
-	renewCheck: 6 * time.Hour,
-	renewFirst: time.Minute, renewLast: time.Hour,
+	check: pki.CheckEvery, first: 5 * time.Second, last: time.Hour,
 }
 
 // New returns the node's enrolment. Nothing is read or started.
@@ -69,7 +79,10 @@ func New(config Config, log *slog.Logger) (*Enroll, error) {
 	if config.Report == nil {
 		config.Report = func(error) {}
 	}
-	return &Enroll{config: config, files: NewFiles(config.Layout), log: log, pace: defaultPace}, nil
+	if config.Learn == nil {
+		config.Learn = func(time.Time) {}
+	}
+	return &Enroll{config: config, files: NewFiles(config.Layout), log: log, pace: defaultPace, wake: make(chan struct{}, 1)}, nil
 }
 
 // Component returns the part that joins before anything runs and renews while
@@ -98,15 +111,20 @@ func (e *Enroll) Identity() Identity {
 }
 
 // TLS returns the node's side of connections to its servers: it verifies the
-// server by the pinned authority and presents the node's present certificate,
-// read again for each handshake so that renewal is taken up.
+// server by the authorities that the node trusts now and presents the node's
+// present certificate, read again for each handshake so that renewal is taken up.
 func (e *Enroll) TLS() *tls.Config {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.serverCA == nil {
-		panic("enroll: TLS asked for before the node has joined")
+	config := pki.ServerTLS(pki.Pool(e.trusted()...), e.config.Now)
+	verify := config.VerifyConnection
+	config.VerifyConnection = func(state tls.ConnectionState) error {
+		err := verify(state)
+		if hasEnded(err) {
+			// Either its certificate has ended or this machine's clock is wrong.
+			e.timed.Store(false)
+			e.look()
+		}
+		return err
 	}
-	config := pki.ServerTLS(pki.Pool(e.serverCA), e.now)
 	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		pair, err := tls.LoadX509KeyPair(e.files.KubeletClientCert, e.files.KubeletClientKey)
 		if err != nil {
@@ -117,39 +135,34 @@ func (e *Enroll) TLS() *tls.Config {
 	return config
 }
 
-// now is the machine's clock, but never before the node's newest certificate:
-// a board without a battery wakes up in the past and must still get going.
-func (e *Enroll) now() time.Time {
-	now := e.config.Now()
-	if floor := e.floor.Load(); floor != nil && floor.After(now) {
-		return *floor
+func (e *Enroll) trusted() []*x509.Certificate {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.authorities) == 0 {
+		panic("enroll: authorities asked for before the node has joined")
 	}
-	return now
+	return e.authorities
 }
 
-// Join makes the node's identity ready: from disk when it is there and good,
-// else by asking the server. It may be repeated.
+// Join makes the node's identity ready: from disk when it is there, else by
+// asking the server. Certificates that have ended are no reason to wait for a
+// server: they are renewed while the node runs. It may be repeated.
 func (e *Enroll) Join(ctx context.Context) error {
-	record, serverCA, certs, err := load(e.files)
+	id, err := load(e.files)
 	switch {
 	case err == nil:
-		if err := e.checkSame(record); err != nil {
+		if err := e.checkSame(id.record); err != nil {
 			return err
 		}
-		e.adopt(record, serverCA, certs)
-		if _, end := span(certs); e.now().Before(end) && e.authorityUnchanged(serverCA) {
-			// In this order: a clock that is right only moves on in between.
-			now := e.now()
-			if clock := e.config.Now(); clock.Before(now) {
-				e.log.Warn("clock is behind the node's own certificates", "clock", clock, "issued", now)
-			}
+		e.adopt(id)
+		if e.config.Issue == nil {
 			return e.writeKubeconfigs()
 		}
-		e.log.Info("joining again, because the node's certificates have ended")
+		if _, end := span(id.certs); e.config.Now().Before(end) && e.authoritiesUnchanged() {
+			return e.writeKubeconfigs()
+		}
+		e.log.Info("joining again, because certificates or authorities have ended")
 	case !errors.Is(err, errNotEnrolled):
-		return err
-	}
-	if err := pki.CheckClock(e.now(), e.config.Built); err != nil {
 		return err
 	}
 	if e.config.Issue != nil {
@@ -167,49 +180,39 @@ func (e *Enroll) checkSame(record *Record) error {
 		return nil
 	}
 	token, err := wire.ParseToken(e.config.Token)
-	if err == nil && token.Pin.String() != record.Pin {
+	if err == nil && !record.knows(token.Pin) {
 		return fmt.Errorf("this node has joined the cluster with CA %s, but the token is for %s: remove the token, or begin again with: kedge reset", record.Pin, token.Pin)
 	}
 	return err
 }
 
-// authorityUnchanged is false on a server whose authorities were made anew
-// while its node's folder stayed.
-func (e *Enroll) authorityUnchanged(serverCA *x509.Certificate) bool {
-	if e.config.Issue == nil {
-		return true
-	}
-	ca, err := pki.ReadCert(e.config.ServerCA)
-	return err == nil && ca.Equal(serverCA)
+// authoritiesUnchanged is false on a server whose authorities are others than
+// those that its node has.
+func (e *Enroll) authoritiesUnchanged() bool {
+	now, err := pki.ReadCerts(e.config.ServerCA)
+	return err == nil && slices.EqualFunc(now, e.trusted(), (*x509.Certificate).Equal)
 }
 
-func (e *Enroll) adopt(record *Record, serverCA *x509.Certificate, certs []*x509.Certificate) {
+func (e *Enroll) adopt(id *onDisk) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.identity = &Identity{Node: record.Node, Files: e.files, Cluster: record.Cluster, Pin: pki.PinOf(serverCA)}
-	e.serverCA, e.certs = serverCA, certs
-	e.addressesChanged = !sameAddresses(record.NodeIPs, e.config.NodeIPs)
-	floor := certs[0].NotBefore
-	for _, cert := range certs {
-		if cert.NotBefore.After(floor) {
-			floor = cert.NotBefore
-		}
-	}
-	e.floor.Store(&floor)
+	e.identity = &Identity{Node: id.record.Node, Files: e.files, Cluster: id.record.Cluster, Pin: pki.PinOf(id.authorities[0])}
+	e.authorities, e.certs = id.authorities, id.certs
+	e.addressesChanged = !sameAddresses(id.record.NodeIPs, e.config.NodeIPs)
 }
 
 // reload adopts what save has written.
 func (e *Enroll) reload() error {
-	record, serverCA, certs, err := load(e.files)
+	id, err := load(e.files)
 	if err != nil {
 		return err
 	}
-	e.adopt(record, serverCA, certs)
+	e.adopt(id)
 	return nil
 }
 
 func (e *Enroll) issueLocally(ctx context.Context) error {
-	serverCA, err := pki.ReadCert(e.config.ServerCA)
+	authorities, err := pki.ReadCerts(e.config.ServerCA)
 	if err != nil {
 		return err
 	}
@@ -217,7 +220,7 @@ func (e *Enroll) issueLocally(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	request, err := k.request(e.config.NodeName, e.config.NodeIPs, pki.PinOf(serverCA))
+	request, err := k.request(e.config.NodeName, e.config.NodeIPs, authorities)
 	if err != nil {
 		return err
 	}
@@ -225,7 +228,7 @@ func (e *Enroll) issueLocally(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("issue certificates for the server's own node: %w", err)
 	}
-	if err := e.save(k, serverCA, response); err != nil {
+	if err := e.save(k, authorities, response); err != nil {
 		return err
 	}
 	return e.reload()
@@ -280,7 +283,6 @@ type attempt struct {
 	token  wire.Token
 	keys   *keys
 	ca     *x509.Certificate
-	date   string // of the server, when it sent ca
 	// madeDevice says that the device key on disk is ours to remove, until an
 	// unanswered request might have told the server about it.
 	madeDevice bool
@@ -290,22 +292,26 @@ func (a *attempt) try(ctx context.Context) error {
 	e := a.enroll
 	var err error
 	if a.ca == nil {
-		if a.ca, a.date, err = e.config.fetchCA(ctx, a.token.Pin, e.now); err != nil {
+		if a.ca, err = e.config.fetchCA(ctx, a.token.Pin); err != nil {
 			a.ca = nil
 			return err
 		}
+	}
+	// A server of the first version tells no time; then this machine's clock
+	// counts.
+	if err := e.learnTime(ctx, []*x509.Certificate{a.ca}); err != nil {
+		e.log.Debug("the server's time is not known", "error", err)
 	}
 	if a.keys == nil {
 		if err := a.prepare(); err != nil {
 			return &permanentError{err}
 		}
 	}
-	request, err := a.keys.request(e.config.NodeName, e.config.NodeIPs, a.token.Pin)
+	request, err := a.keys.request(e.config.NodeName, e.config.NodeIPs, []*x509.Certificate{a.ca})
 	if err != nil {
 		return &permanentError{err}
 	}
-	client := e.config.newClient(pki.ServerTLS(pki.Pool(a.ca), e.now), e.now)
-	client.date = a.date
+	client := e.config.newClient(pki.ServerTLS(pki.Pool(a.ca), e.config.Now), e.config.Now)
 	defer client.closer()
 	response, err := client.post(ctx, wire.PathJoin, a.token.Bearer(), request)
 	if err != nil {
@@ -315,7 +321,7 @@ func (a *attempt) try(ctx context.Context) error {
 		return err
 	}
 	a.madeDevice = false
-	if err := e.save(a.keys, a.ca, response); err != nil {
+	if err := e.save(a.keys, []*x509.Certificate{a.ca}, response); err != nil {
 		return &permanentError{err}
 	}
 	return nil

@@ -22,10 +22,18 @@ import (
 
 // Record is what enroll.json says about a joined node.
 type Record struct {
-	Node    string             `json:"node"`
+	Node string `json:"node"`
+	// Pin is that of the authority that signed for the servers when the node was
+	// last certified, Known those of all that it was told of before: tokens that
+	// name one of them are of this cluster.
 	Pin     string             `json:"serverCA"`
+	Known   []string           `json:"formerServerCAs,omitempty"`
 	NodeIPs []netip.Addr       `json:"nodeIPs,omitempty"`
 	Cluster wire.ClusterConfig `json:"cluster"`
+}
+
+func (r *Record) knows(pin wire.Pin) bool {
+	return r.Pin == pin.String() || slices.Contains(r.Known, pin.String())
 }
 
 // keys are the node's private keys.
@@ -64,9 +72,13 @@ func prepareKeys(f Files) (*keys, error) {
 	return k, nil
 }
 
-// request asks for everything the node needs.
-func (k *keys) request(node string, ips []netip.Addr, server wire.Pin) (wire.JoinRequest, error) {
+// request asks for everything the node needs, and says which authorities of
+// servers it trusts.
+func (k *keys) request(node string, ips []netip.Addr, trusted []*x509.Certificate) (wire.JoinRequest, error) {
 	request := wire.JoinRequest{Node: node, NodeIPs: ips}
+	for _, ca := range trusted {
+		request.Trusts = append(request.Trusts, pki.PinOf(ca).String())
+	}
 	var err error
 	if request.DeviceKey, err = x509.MarshalPKIXPublicKey(&k.device.PublicKey); err != nil {
 		return request, fmt.Errorf("encode device key: %w", err)
@@ -82,7 +94,7 @@ func (k *keys) request(node string, ips []netip.Addr, server wire.Pin) (wire.Joi
 			return request, err
 		}
 	}
-	digest := request.Digest(server)
+	digest := request.Digest(pki.PinOf(trusted[0]))
 	if request.Signature, err = ecdsa.SignASN1(rand.Reader, k.device, digest[:]); err != nil {
 		return request, fmt.Errorf("sign join request: %w", err)
 	}
@@ -95,9 +107,10 @@ type certFile struct {
 	key  *ecdsa.PrivateKey
 }
 
-// save writes an answer: keys, then certificates, then kubeconfigs, then the
-// record that makes them count.
-func (e *Enroll) save(k *keys, serverCA *x509.Certificate, response *wire.JoinResponse) error {
+// save writes an answer: keys, then authorities, then certificates, then
+// kubeconfigs, then the record that makes them count. trusted are the
+// authorities of before, which stay where the server names none.
+func (e *Enroll) save(k *keys, trusted []*x509.Certificate, response *wire.JoinResponse) error {
 	f := e.files
 	certs := []certFile{
 		{response.KubeletClient, f.KubeletClientCert, k.kubeletClient},
@@ -118,6 +131,10 @@ func (e *Enroll) save(k *keys, serverCA *x509.Certificate, response *wire.JoinRe
 	if _, err := pki.ParseCerts(response.ClientCA); err != nil {
 		return fmt.Errorf("read client authority: %w", err)
 	}
+	authorities, err := bundle(trusted, response.ServerCA)
+	if err != nil {
+		return err
+	}
 	if err := makePrivate(e.config.Layout.AgentTLS()); err != nil {
 		return err
 	}
@@ -130,7 +147,8 @@ func (e *Enroll) save(k *keys, serverCA *x509.Certificate, response *wire.JoinRe
 			return err
 		}
 	}
-	certs = append(certs, certFile{pem: pki.EncodeCert(serverCA), path: f.ServerCA}, certFile{pem: response.ClientCA, path: f.ClientCA})
+	// Whoever shows a certificate of a new authority must trust it before.
+	certs = append([]certFile{{pem: pki.EncodeCert(authorities...), path: f.ServerCA}, {pem: response.ClientCA, path: f.ClientCA}}, certs...)
 	for _, c := range certs {
 		if _, err := fsx.WriteFileIfChanged(c.path, c.pem, 0o644); err != nil {
 			return err
@@ -139,13 +157,43 @@ func (e *Enroll) save(k *keys, serverCA *x509.Certificate, response *wire.JoinRe
 	if err := e.writeKubeconfigs(); err != nil {
 		return err
 	}
-	record := Record{Node: e.config.NodeName, Pin: pki.PinOf(serverCA).String(), NodeIPs: e.config.NodeIPs, Cluster: response.Cluster}
+	record := Record{
+		Node: e.config.NodeName, Pin: pki.PinOf(authorities[0]).String(), Known: e.known(authorities),
+		NodeIPs: e.config.NodeIPs, Cluster: response.Cluster,
+	}
 	text, err := json.MarshalIndent(record, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", f.Record, err)
 	}
 	_, err = fsx.WriteFileIfChanged(f.Record, append(text, '\n'), 0o600)
 	return err
+}
+
+// bundle returns the authorities to trust from now on.
+func bundle(trusted []*x509.Certificate, told []byte) ([]*x509.Certificate, error) {
+	if len(told) == 0 {
+		return trusted, nil
+	}
+	authorities, err := pki.ParseCerts(told)
+	if err != nil {
+		return nil, fmt.Errorf("read the authorities of the servers: %w", err)
+	}
+	return authorities, nil
+}
+
+// known returns the pins of all authorities that the node was ever told of, but
+// for the first of the present ones.
+func (e *Enroll) known(now []*x509.Certificate) []string {
+	var pins []string
+	if before, err := readRecord(e.files.Record); err == nil {
+		pins = append(before.Known, before.Pin)
+	}
+	for _, ca := range now {
+		pins = append(pins, pki.PinOf(ca).String())
+	}
+	slices.Sort(pins)
+	first := pki.PinOf(now[0]).String()
+	return slices.DeleteFunc(slices.Compact(pins), func(pin string) bool { return pin == first })
 }
 
 func makePrivate(dir string) error {
@@ -184,31 +232,52 @@ func (e *Enroll) writeKubeconfigs() error {
 // errNotEnrolled tells that a join is needed; it wraps the reason.
 var errNotEnrolled = errors.New("not joined yet")
 
-// load reads what is on disk. It gives errNotEnrolled when something is missing
-// or broken that joining again mends. Whether the certificates have expired is
-// for the caller.
-func load(f Files) (*Record, *x509.Certificate, []*x509.Certificate, error) {
-	text, err := os.ReadFile(f.Record)
+// onDisk is what a joined node has.
+type onDisk struct {
+	record *Record
+	// authorities are those of the servers, the one that signs now first.
+	authorities, certs []*x509.Certificate
+}
+
+func readRecord(path string) (*Record, error) {
+	text, err := os.ReadFile(path)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, nil, nil, errNotEnrolled
+			return nil, errNotEnrolled
 		}
-		return nil, nil, nil, fmt.Errorf("read the node's record: %w", err)
+		return nil, fmt.Errorf("read the node's record: %w", err)
 	}
 	var record Record
 	if err := json.Unmarshal(text, &record); err != nil {
-		return nil, nil, nil, fmt.Errorf("%w: %s: %w", errNotEnrolled, f.Record, err)
+		return nil, fmt.Errorf("%w: %s: %w", errNotEnrolled, path, err)
 	}
-	serverCA, err := pki.ReadCert(f.ServerCA)
+	return &record, nil
+}
+
+// load reads what is on disk. It gives errNotEnrolled when something is missing
+// or broken that joining again mends. Whether the certificates have expired is
+// for the caller.
+func load(f Files) (*onDisk, error) {
+	record, err := readRecord(f.Record)
 	if err != nil {
-		return nil, nil, nil, fmt.Errorf("%w: %w", errNotEnrolled, err)
+		return nil, err
 	}
-	if pki.PinOf(serverCA).String() != record.Pin {
-		return nil, nil, nil, fmt.Errorf("%w: %s is not the authority that the node joined", errNotEnrolled, f.ServerCA)
+	authorities, err := pki.ReadCerts(f.ServerCA)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errNotEnrolled, err)
+	}
+	// A kill between the two files may leave newer authorities than the record.
+	if !slices.ContainsFunc(authorities, func(ca *x509.Certificate) bool { return record.knows(pki.PinOf(ca)) }) {
+		return nil, fmt.Errorf("%w: %s is not of the cluster that the node joined", errNotEnrolled, f.ServerCA)
 	}
 	if _, err := pki.ReadCert(f.ClientCA); err != nil {
-		return nil, nil, nil, fmt.Errorf("%w: %w", errNotEnrolled, err)
+		return nil, fmt.Errorf("%w: %w", errNotEnrolled, err)
 	}
+	certs, err := loadPairs(f)
+	return &onDisk{record, authorities, certs}, err
+}
+
+func loadPairs(f Files) ([]*x509.Certificate, error) {
 	var certs []*x509.Certificate
 	for _, pair := range [][2]string{
 		{f.KubeletClientCert, f.KubeletClientKey}, {f.KubeletServingCert, f.KubeletServingKey},
@@ -216,18 +285,18 @@ func load(f Files) (*Record, *x509.Certificate, []*x509.Certificate, error) {
 	} {
 		cert, err := pki.ReadCert(pair[0])
 		if err != nil {
-			return nil, nil, nil, fmt.Errorf("%w: %w", errNotEnrolled, err)
+			return nil, fmt.Errorf("%w: %w", errNotEnrolled, err)
 		}
 		key, err := pki.ReadKey(pair[1])
 		if err != nil {
-			return nil, nil, nil, fmt.Errorf("%w: %w", errNotEnrolled, err)
+			return nil, fmt.Errorf("%w: %w", errNotEnrolled, err)
 		}
 		if !pki.SameKey(cert, key) {
-			return nil, nil, nil, fmt.Errorf("%w: %s does not belong to %s", errNotEnrolled, pair[0], pair[1])
+			return nil, fmt.Errorf("%w: %s does not belong to %s", errNotEnrolled, pair[0], pair[1])
 		}
 		certs = append(certs, cert)
 	}
-	return &record, serverCA, certs, nil
+	return certs, nil
 }
 
 // renewAt returns when the first of the certificates is due, and ends when the

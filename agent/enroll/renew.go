@@ -2,23 +2,27 @@ package enroll
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"time"
 
-	"github.com/kedge-io/kedge/internal/lifecycle"
 	"github.com/kedge-io/kedge/internal/pki"
 	"github.com/kedge-io/kedge/internal/wire"
 )
 
 // keepRenewed renews whenever it is due, until ctx ends. The clock is asked
-// again every few hours rather than slept towards, because it may jump; the
-// random part spreads nodes that joined together.
+// again and again rather than slept towards, because it may jump; the random
+// part spreads nodes that joined together.
 func (e *Enroll) keepRenewed(ctx context.Context) {
-	delay, failing := e.pace.renewFirst, false
+	failures := 0
+	failing := false
 	for {
-		wait := e.pace.renewCheck/2 + rand.N(e.pace.renewCheck)
-		if e.due() {
+		e.learnOnce(ctx)
+		wait := e.pace.check(e.life())
+		wait = wait/2 + rand.N(wait)
+		if forced := e.forced.Swap(false); forced || e.due() {
 			err := e.renew(ctx)
 			switch {
 			case ctx.Err() != nil:
@@ -26,20 +30,80 @@ func (e *Enroll) keepRenewed(ctx context.Context) {
 			case err == nil:
 				e.log.Info("certificates renewed", "until", e.end())
 				e.config.Report(nil)
-				delay, failing = e.pace.renewFirst, false
+				failures, failing = 0, false
 			default:
 				if !failing {
 					e.log.Warn("certificates not renewed, trying again", "until", e.end(), "error", err)
 				}
-				failing = true
-				e.config.Report(fmt.Errorf("renew certificates that end at %s: %w", e.end().Format(time.RFC3339), err))
-				wait = delay/2 + rand.N(delay)
-				delay = min(2*delay, e.pace.renewLast)
+				e.forced.Store(forced)
+				e.config.Report(fmt.Errorf("renew certificates that end at %s: %w", e.end().UTC().Format(time.RFC3339), err))
+				wait = e.again(failures)
+				failures, failing = failures+1, true
 			}
+		} else if !e.timed.Load() && e.config.Issue == nil {
+			wait = min(wait, e.again(failures))
+			failures++
 		}
-		if !lifecycle.Pause(ctx, wait) {
+		if !e.pause(ctx, wait) {
 			return
 		}
+	}
+}
+
+// again is the time until the next attempt after so many failures.
+func (e *Enroll) again(failures int) time.Duration {
+	bound := min(e.pace.first<<min(failures, 16), e.pace.last, max(e.pace.check(e.life()), e.pace.first))
+	return bound/2 + rand.N(bound)
+}
+
+// pause waits until it is time or somebody wants a look. It returns false when
+// ctx has ended.
+func (e *Enroll) pause(ctx context.Context, wait time.Duration) bool {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+	case <-e.wake:
+	}
+	return ctx.Err() == nil
+}
+
+// look makes the running renewal look at once.
+func (e *Enroll) look() {
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
+}
+
+// RenewNow makes the running node renew its certificates at once, whatever is
+// due, and returns before that is done.
+func (e *Enroll) RenewNow() {
+	e.forced.Store(true)
+	e.look()
+}
+
+// RenewHandler is [Enroll.RenewNow] for the paths of [wire.PathRenewNow].
+func (e *Enroll) RenewHandler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost {
+			http.Error(w, "POST only", http.StatusMethodNotAllowed)
+			return
+		}
+		e.RenewNow()
+		w.WriteHeader(http.StatusAccepted)
+	})
+}
+
+// learnOnce asks the server for the time as long as it is not known.
+func (e *Enroll) learnOnce(ctx context.Context) {
+	if e.config.Issue != nil || e.timed.Load() {
+		return
+	}
+	if err := e.learnTime(ctx, e.trusted()); err != nil && ctx.Err() == nil {
+		e.log.Debug("the server's time is not known", "error", err)
 	}
 }
 
@@ -48,7 +112,7 @@ func (e *Enroll) due() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	at, _ := span(e.certs)
-	return e.addressesChanged || !e.now().Before(at)
+	return e.addressesChanged || !e.config.Now().Before(at)
 }
 
 func (e *Enroll) end() time.Time {
@@ -58,29 +122,59 @@ func (e *Enroll) end() time.Time {
 	return end
 }
 
-// renew asks for new certificates for the same keys with the present one.
+// life is that of the certificate that was issued for the shortest time.
+func (e *Enroll) life() time.Duration {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	life := pki.LeafLifetime
+	for _, cert := range e.certs {
+		life = min(life, pki.Life(cert))
+	}
+	return life
+}
+
+// renew asks for new certificates for the same keys with the present one. One
+// that has ended is shown as well: the server takes it, beside the proof of the
+// device's key, for as long as its --certificate-grace says. After that only a
+// token helps.
 func (e *Enroll) renew(ctx context.Context) error {
 	if e.config.Issue != nil {
 		return e.issueLocally(ctx)
 	}
+	err := e.renewAtServer(ctx)
+	if !isPermanent(err) || e.config.Token == "" || e.config.Now().Before(e.end()) {
+		return err
+	}
+	token, bad := wire.ParseToken(e.config.Token)
+	if bad != nil {
+		return err
+	}
+	if again := (&attempt{enroll: e, token: token}).try(ctx); again != nil {
+		return errors.Join(err, fmt.Errorf("join again with the token: %w", again))
+	}
+	return e.reload()
+}
+
+func (e *Enroll) renewAtServer(ctx context.Context) error {
 	k, err := prepareKeys(e.files)
 	if err != nil {
 		return err
 	}
-	e.mu.Lock()
-	serverCA := e.serverCA
-	e.mu.Unlock()
-	request, err := k.request(e.config.NodeName, e.config.NodeIPs, pki.PinOf(serverCA))
+	trusted := e.trusted()
+	request, err := k.request(e.config.NodeName, e.config.NodeIPs, trusted)
 	if err != nil {
 		return err
 	}
-	client := e.config.newClient(e.TLS(), e.now)
+	client := e.config.newClient(e.TLS(), e.config.Now)
 	defer client.closer()
 	response, err := client.post(ctx, wire.PathRenew, "", request)
 	if err != nil {
 		return err
 	}
-	if err := e.save(k, serverCA, response); err != nil {
+	if !response.Now.IsZero() {
+		e.learned(response.Now)
+	}
+	if err := e.save(k, trusted, response); err != nil {
 		return err
 	}
 	return e.reload()

@@ -33,6 +33,7 @@ works behind NAT. The token is needed for the first start and may be gone later.
 		}
 		cfg := node.agentConfig(d.id)
 		cfg.ServerURL, cfg.Proxy, cfg.JoinTimeout = join.server, http.ProxyFromEnvironment, join.timeout
+		cfg.Now, cfg.Learn = d.clock.Now, d.clock.Learn
 		if cfg.Token, err = join.secret(); err != nil {
 			return err
 		}

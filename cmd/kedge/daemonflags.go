@@ -12,6 +12,7 @@ import (
 	"github.com/kedge-io/kedge/internal/config"
 	"github.com/kedge-io/kedge/internal/paths"
 	"github.com/kedge-io/kedge/server/certs"
+	"github.com/kedge-io/kedge/server/join"
 	"github.com/kedge-io/kedge/server/metrics"
 )
 
@@ -82,6 +83,7 @@ type serverOptions struct {
 	metricsResolution                  time.Duration
 	datastore, dsCAFile, dsCert, dsKey string
 	snapshots                          snapshotOptions
+	certGrace                          time.Duration
 	certLifetime                       time.Duration
 	apiArgs, controllerArgs, schedArgs []string
 }
@@ -100,6 +102,7 @@ func (o *serverOptions) bind(fs *pflag.FlagSet) {
 	fs.BoolVar(&o.disableAgent, "disable-agent", false, "run the control plane only, no node")
 	fs.StringSliceVar(&o.disable, "disable", nil, "packaged manifest to leave out")
 	fs.DurationVar(&o.metricsResolution, "metrics-resolution", metrics.DefaultResolution, "time between two figures of a node's and its pods' use of CPU and memory (kubectl top, autoscaling)")
+	fs.DurationVar(&o.certGrace, "certificate-grace", join.DefaultGrace, "for how long after the end of its certificate a node that was off renews it without a token; 0 for never")
 	fs.DurationVar(&o.certLifetime, "certificate-lifetime", certs.DefaultLifetime, "how long certificates of the server and of nodes are valid; they are renewed after two thirds of it")
 	fs.StringVar(&o.datastore, "datastore-endpoint", "", "external datastore instead of SQLite: a postgres, mysql, nats or etcd URL")
 	fs.StringVar(&o.dsCAFile, "datastore-cafile", "", "authority of the external datastore")

@@ -88,7 +88,7 @@ func (o *serverOptions) config(id identity) (server.Config, error) {
 		Kubeconfig: o.kubeconfig, MetricsResolution: o.metricsResolution,
 		Datastore:     server.Datastore{Endpoint: o.datastore, CAFile: o.dsCAFile, CertFile: o.dsCert, KeyFile: o.dsKey},
 		APIServerArgs: o.apiArgs, ControllerManagerArgs: o.controllerArgs, SchedulerArgs: o.schedArgs,
-		CertificateLifetime: o.certLifetime, Version: version.Kedge, Proxy: http.ProxyFromEnvironment,
+		CertificateLifetime: o.certLifetime, CertificateGrace: o.certGrace, Version: version.Kedge, Proxy: http.ProxyFromEnvironment,
 	}
 	if len(id.externalIPs) > 0 {
 		for _, ip := range id.externalIPs {

@@ -11,19 +11,19 @@ import (
 // ClientCAs returns the authorities of client certificates, or an empty pool
 // while they cannot be read: nobody is trusted then.
 func (s *Server) ClientCAs() *x509.CertPool {
-	a, err := s.signers()
+	a, err := s.config.Authorities()
 	if err != nil {
 		s.log.Error("client authority not readable", "error", err)
 		return x509.NewCertPool()
 	}
-	return a.clients
+	return a.Clients
 }
 
-// AdmitNode refuses the link of a machine that was replaced, although its
-// certificate is still good.
+// AdmitNode refuses the link of a barred machine, although its certificate is
+// still good.
 func (s *Server) AdmitNode(_ context.Context, _ tunnel.NodeName, cert *x509.Certificate) error {
-	if device, ok := pki.DeviceOf(cert); ok && s.replaced(device) {
-		return wasReplaced()
+	if device, ok := pki.DeviceOf(cert); ok {
+		return s.refusal(device)
 	}
 	return nil
 }

@@ -1,9 +1,11 @@
 package join
 
 import (
+	"bytes"
 	"context"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -74,9 +76,11 @@ func (s *Server) follow(ctx context.Context, client kubernetes.Interface) error 
 		informers.WithNamespace(Namespace),
 		informers.WithTweakListOptions(func(options *metav1.ListOptions) { options.LabelSelector = recordLabel + "=" + nodeRecord }))
 	informer := factory.Core().V1().Secrets().Informer()
-	// Most claims have no former device: a thousand of them cost nothing.
+	// Not before all claims are there: until then, what the file says counts.
+	var complete atomic.Bool
+	// Most claims bar nobody: a thousand of them cost nothing.
 	update := func(objects ...any) {
-		if slices.ContainsFunc(objects, namesFormer) {
+		if complete.Load() && slices.ContainsFunc(objects, barsSomebody) {
 			s.collect(informer.GetStore())
 		}
 	}
@@ -90,6 +94,8 @@ func (s *Server) follow(ctx context.Context, client kubernetes.Interface) error 
 	}
 	factory.StartWithContext(ctx)
 	if cache.WaitForCacheSync(ctx.Done(), registration.HasSynced) {
+		complete.Store(true)
+		s.collect(informer.GetStore())
 		s.recall(informer.GetStore())
 	}
 	return nil
@@ -111,20 +117,20 @@ func (s *Server) recall(store cache.Store) {
 	}
 }
 
-func namesFormer(object any) bool {
+func barsSomebody(object any) bool {
 	stored, ok := object.(*corev1.Secret)
-	return !ok || len(stored.Data[keyFormer]) > 0
+	return !ok || len(stored.Data[keyFormer])+len(stored.Data[keyRevoked]) > 0
 }
 
+// collect finds in the claims who is barred.
 func (s *Server) collect(store cache.Store) {
-	before, former := *s.former.Load(), map[wire.Pin]struct{}{}
-	lost := map[string]bool{} // names that a machine has just lost
+	next, names := &barred{Revoked: map[wire.Pin]string{}}, map[wire.Pin]string{}
 	for _, object := range store.List() {
 		stored, ok := object.(*corev1.Secret)
 		if !ok {
 			continue
 		}
-		// A record that a person spoilt cannot say who was replaced.
+		// A record that a person spoilt cannot say who is barred.
 		claim, err := parseClaim(stored)
 		if err != nil {
 			continue
@@ -133,19 +139,14 @@ func (s *Server) collect(store cache.Store) {
 			s.config.Vacated(claim.Node)
 		}
 		for _, device := range claim.Former {
-			former[device] = struct{}{}
-			if _, known := before[device]; !known {
-				lost[claim.Node] = true
-			}
+			next.Replaced, names[device] = append(next.Replaced, device), claim.Node
+		}
+		for _, device := range claim.Revoked {
+			next.Revoked[device], names[device] = claim.Node, claim.Node
 		}
 	}
-	s.former.Store(&former)
-	if s.config.Replaced == nil {
-		return
-	}
-	for node := range lost {
-		s.config.Replaced(node)
-	}
+	slices.SortFunc(next.Replaced, func(a, b wire.Pin) int { return bytes.Compare(a[:], b[:]) })
+	s.bar(next, names)
 }
 
 // recordLocal records the device of the server's own node, if that is due. It

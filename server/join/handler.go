@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -36,6 +37,7 @@ func (s *Server) Handler(extra map[string]http.Handler) http.Handler {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = w.Write([]byte("ok\n"))
 	})
+	mux.HandleFunc("GET "+wire.PathTime, s.tellTime)
 	mux.HandleFunc("POST "+wire.PathJoin, s.bounded(s.join))
 	mux.HandleFunc("POST "+wire.PathRenew, s.bounded(s.renew))
 	for pattern, handler := range extra {
@@ -45,14 +47,14 @@ func (s *Server) Handler(extra map[string]http.Handler) http.Handler {
 }
 
 func (s *Server) caCerts(w http.ResponseWriter, _ *http.Request) {
-	a, err := s.signers()
+	a, err := s.config.Authorities()
 	if err != nil {
 		s.log.Error("server certificate not readable", "error", err)
 		writeRefusal(w, asRefusal(err))
 		return
 	}
 	w.Header().Set("Content-Type", "application/x-pem-file")
-	_, _ = w.Write(pki.EncodeCert(a.serverCA))
+	_, _ = w.Write(pki.EncodeCert(a.Server...))
 }
 
 type answer func(r *http.Request, request func() (*wire.JoinRequest, error)) (*wire.JoinResponse, error)
@@ -122,11 +124,11 @@ func (s *Server) join(r *http.Request, body func() (*wire.JoinRequest, error)) (
 	if err != nil {
 		return nil, err
 	}
-	a, err := s.signers()
+	a, err := s.config.Authorities()
 	if err != nil {
 		return nil, err
 	}
-	c, err := a.check(request)
+	c, err := check(a, request)
 	if err != nil {
 		return nil, err
 	}
@@ -134,6 +136,9 @@ func (s *Server) join(r *http.Request, body func() (*wire.JoinRequest, error)) (
 		return nil, refuse(wire.CodeNodeNameTaken, "node name %q is the server's own: choose another --node-name", c.node)
 	}
 	if err := s.admit(r.Context(), tokens, nodes, token, c); err != nil {
+		return nil, err
+	}
+	if err := nodes.Renewed(r.Context(), c.node, c.device, request.Trusts, pki.PinOf(a.Client.Cert)); err != nil {
 		return nil, err
 	}
 	response, err := s.issue(a, request, c)
@@ -182,13 +187,17 @@ func bearer(r *http.Request) (id, secret string, err error) {
 // admit lets a device have its name. A device that has the name already does
 // not need a use of the token.
 func (s *Server) admit(ctx context.Context, tokens *Tokens, nodes *Nodes, token Token, c checked) error {
+	// A token that a revoked machine still has must not let it in again.
+	if err := s.isRevoked(c.device); err != nil {
+		return err
+	}
 	claim, err := nodes.Get(ctx, c.node)
 	switch {
 	case err != nil && !errors.Is(err, ErrNoClaim):
 		return err
 	case err == nil && claim.Device == c.device:
 		return nil
-	case s.replaced(c.device) && !slices.Contains(claim.Former, c.device):
+	case s.isReplaced(c.device) && !slices.Contains(claim.Former, c.device):
 		return wasReplaced()
 	case err == nil && claim.Device != (wire.Pin{}):
 		return taken(c.node)
@@ -204,9 +213,11 @@ func (s *Server) admit(ctx context.Context, tokens *Tokens, nodes *Nodes, token 
 	return nil
 }
 
-// renew is for nodes with a certificate that is still good.
+// renew is for nodes with a certificate that is still good, or that has ended
+// not longer ago than the grace. Either way the device's key signs the request
+// and the certificate's key the handshake, and the name must still be its.
 func (s *Server) renew(r *http.Request, body func() (*wire.JoinRequest, error)) (*wire.JoinResponse, error) {
-	node, device, err := s.peer(r)
+	peer, err := s.peer(r, s.config.Grace)
 	if err != nil {
 		return nil, err
 	}
@@ -214,82 +225,79 @@ func (s *Server) renew(r *http.Request, body func() (*wire.JoinRequest, error)) 
 	if err != nil {
 		return nil, err
 	}
-	a, err := s.signers()
+	a, err := s.config.Authorities()
 	if err != nil {
 		return nil, err
 	}
-	c, err := a.check(request)
+	c, err := check(a, request)
 	if err != nil {
 		return nil, err
 	}
-	if c.node != node || c.device != device {
-		return nil, refuse(wire.CodeIdentity, "the certificate is of node %q: it cannot renew for another node or device", node)
+	if c.node != peer.node || c.device != peer.device {
+		return nil, refuse(wire.CodeIdentity, "the certificate is of node %q: it cannot renew for another node or device", peer.node)
 	}
 	_, nodes, err := s.stores()
 	if err != nil {
 		return nil, err
 	}
 	// Take, not Get: a record that was deleted by hand comes back.
-	if err := nodes.Take(r.Context(), node, device); err != nil {
+	if err := nodes.Renewed(r.Context(), peer.node, peer.device, request.Trusts, pki.PinOf(a.Client.Cert)); err != nil {
 		return nil, err
 	}
 	response, err := s.issue(a, request, c)
 	if err == nil {
-		s.log.Info("node renewed its certificates", "node", node)
+		s.log.Info("node renewed its certificates", "node", peer.node, "after-its-end", peer.ended > 0)
 	}
 	return response, err
 }
 
 // AuthorizeNode returns the node whose client certificate came with the
-// request, or a [*wire.Refusal]. Certificates of replaced machines are refused.
+// request, or a [*wire.Refusal]. Certificates of barred machines are refused.
 func (s *Server) AuthorizeNode(r *http.Request) (string, error) {
-	node, _, err := s.peer(r)
-	return node, err
+	p, err := s.peer(r, 0)
+	return p.node, err
 }
 
-func (s *Server) peer(r *http.Request) (string, wire.Pin, error) {
-	a, err := s.signers()
+// peer is who asks.
+type peer struct {
+	node   string
+	device wire.Pin
+	// ended is how long ago its certificate ended.
+	ended time.Duration
+}
+
+// peer verifies who asks, whose certificate may have ended up to grace ago.
+func (s *Server) peer(r *http.Request, grace time.Duration) (peer, error) {
+	a, err := s.config.Authorities()
 	if err != nil {
-		return "", wire.Pin{}, err
+		return peer{}, err
 	}
 	var chain []*x509.Certificate
 	if r.TLS != nil {
 		chain = r.TLS.PeerCertificates
 	}
-	node, err := pki.VerifyNode(chain, a.clients, s.config.Now())
-	if err != nil {
-		return "", wire.Pin{}, refuse(wire.CodeIdentity, "%v: start the agent with a token from: kedge token create", err)
+	var p peer
+	at := s.config.Now()
+	if len(chain) > 0 && at.After(chain[0].NotAfter) {
+		p.ended = at.Sub(chain[0].NotAfter)
+		if at = chain[0].NotAfter; p.ended > grace {
+			at = s.config.Now()
+		}
+	}
+	if p.node, err = pki.VerifyNode(chain, a.Clients, at); err != nil {
+		return peer{}, refuse(wire.CodeIdentity, "%v: start the agent with a token from: kedge token create%s", err, graceHint(p.ended, grace))
 	}
 	device, ok := pki.DeviceOf(chain[0])
 	if !ok {
-		return "", wire.Pin{}, refuse(wire.CodeIdentity, "the certificate of node %q names no device", node)
+		return peer{}, refuse(wire.CodeIdentity, "the certificate of node %q names no device", p.node)
 	}
-	if s.replaced(device) {
-		return "", wire.Pin{}, wasReplaced()
+	p.device = device
+	return p, s.refusal(device)
+}
+
+func graceHint(ended, grace time.Duration) string {
+	if ended == 0 || grace == 0 {
+		return ""
 	}
-	return node, device, nil
-}
-
-func wasReplaced() *wire.Refusal {
-	return refuse(wire.CodeIdentity, "another machine has replaced this one: run kedge reset here before it joins again")
-}
-
-func (s *Server) replaced(device wire.Pin) bool {
-	_, former := (*s.former.Load())[device]
-	return former
-}
-
-// RefuseReplaced puts a check before next (the API): requests with a
-// certificate of a replaced machine get 401. Kubernetes itself has no
-// revocation, and such a certificate would be good for up to a year.
-func (s *Server) RefuseReplaced(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
-			if device, ok := pki.DeviceOf(r.TLS.PeerCertificates[0]); ok && s.replaced(device) {
-				http.Error(w, "this machine was replaced", http.StatusUnauthorized)
-				return
-			}
-		}
-		next.ServeHTTP(w, r)
-	})
+	return fmt.Sprintf(" (a certificate that ended not longer than %s ago, --certificate-grace of the server, would renew without one; this one ended %s ago)", grace, ended.Round(time.Second))
 }

@@ -28,7 +28,9 @@ const (
 	nodeRecord = "node"
 
 	keyDevice, keyFormer = "device", "former"
+	keyRevoked           = "revoked"
 	keyFrom, keyJoined   = "from", "joined"
+	keyTrusts, keyIssuer = "trusts", "issuer"
 	maxFormer            = 64
 )
 
@@ -43,6 +45,14 @@ type Claim struct {
 	Device wire.Pin
 	// Former devices held the name before and have lost every right.
 	Former []wire.Pin
+	// Revoked devices are refused until a person allows them again, whatever name
+	// they ask for and whatever token they have.
+	Revoked []wire.Pin
+	// Trusts are the pins of the server authorities that the node said it trusts
+	// when it was certified last, and Issuer that of the authority that signed its
+	// certificate then; empty and zero if that was never noted.
+	Trusts []wire.Pin
+	Issuer wire.Pin
 	// From is where the device came from when it joined last, and Joined when
 	// that was; zero once it has registered, and if that was never noted.
 	From   netip.Addr
@@ -81,6 +91,54 @@ func (n *Nodes) Take(ctx context.Context, node string, device wire.Pin) error {
 		claim.hold(device)
 		return nil
 	})
+}
+
+// Renewed is Take, and notes by whom the node is certified and whom it trusts.
+func (n *Nodes) Renewed(ctx context.Context, node string, device wire.Pin, trusts []string, issuer wire.Pin) error {
+	return n.set(ctx, node, func(claim *Claim) error {
+		if claim.Device != (wire.Pin{}) && claim.Device != device {
+			return taken(node)
+		}
+		claim.hold(device)
+		claim.Issuer, claim.Trusts = issuer, nil
+		for _, text := range trusts {
+			if pin, err := wire.ParsePin(text); err == nil {
+				claim.Trusts = append(claim.Trusts, pin)
+			}
+		}
+		return nil
+	})
+}
+
+// Revoke shuts out the device that holds a name, and keeps the name for it. It
+// gives [ErrNoClaim] when nobody holds it.
+func (n *Nodes) Revoke(ctx context.Context, node string) error {
+	claim, err := n.Get(ctx, node)
+	if err == nil && claim.Device == (wire.Pin{}) {
+		err = ErrNoClaim
+	}
+	if err != nil {
+		return err
+	}
+	return n.set(ctx, node, func(claim *Claim) error {
+		if !slices.Contains(claim.Revoked, claim.Device) {
+			claim.Revoked = append(claim.Revoked, claim.Device)
+		}
+		return nil
+	})
+}
+
+// Allow lets all devices in again that were revoked under a name, and returns how
+// many these are.
+func (n *Nodes) Allow(ctx context.Context, node string) (count int, err error) {
+	if _, err := n.Get(ctx, node); err != nil {
+		return 0, err
+	}
+	err = n.set(ctx, node, func(claim *Claim) error {
+		count, claim.Revoked = len(claim.Revoked), nil
+		return nil
+	})
+	return count, err
 }
 
 // Joined notes that the machine that holds a name has just joined, and from where.
@@ -192,21 +250,48 @@ func (c *Claim) data(into map[string][]byte) map[string][]byte {
 	if into == nil {
 		into = map[string][]byte{}
 	}
-	for _, key := range []string{keyDevice, keyFrom, keyJoined} {
+	for _, key := range []string{keyDevice, keyRevoked, keyTrusts, keyIssuer, keyFrom, keyJoined} {
 		delete(into, key)
 	}
 	if c.Device != (wire.Pin{}) {
 		into[keyDevice] = []byte(c.Device.String())
 	}
-	former := make([]string, 0, len(c.Former))
-	for _, device := range c.Former {
-		former = append(former, device.String())
+	into[keyFormer] = joinPins(c.Former)
+	if len(c.Revoked) > 0 {
+		into[keyRevoked] = joinPins(c.Revoked)
 	}
-	into[keyFormer] = []byte(strings.Join(former, ","))
+	if len(c.Trusts) > 0 {
+		into[keyTrusts] = joinPins(c.Trusts)
+	}
+	if c.Issuer != (wire.Pin{}) {
+		into[keyIssuer] = []byte(c.Issuer.String())
+	}
 	if c.From.IsValid() {
 		into[keyFrom], into[keyJoined] = []byte(c.From.String()), []byte(c.Joined.UTC().Format(timeFormat))
 	}
 	return into
+}
+
+func joinPins(pins []wire.Pin) []byte {
+	texts := make([]string, 0, len(pins))
+	for _, pin := range pins {
+		texts = append(texts, pin.String())
+	}
+	return []byte(strings.Join(texts, ","))
+}
+
+func splitPins(text []byte) (pins []wire.Pin, err error) {
+	for word := range strings.SplitSeq(string(text), ",") {
+		if word == "" {
+			continue
+		}
+		pin, err := wire.ParsePin(word)
+		if err != nil {
+			return nil, err
+		}
+		pins = append(pins, pin)
+	}
+	return pins, nil
 }
 
 // readJoined reads what is good to know and decides nothing: what a person spoilt
@@ -232,15 +317,14 @@ func parseClaim(stored *corev1.Secret) (Claim, error) {
 		}
 	}
 	claim.readJoined(stored.Data)
-	for text := range strings.SplitSeq(string(stored.Data[keyFormer]), ",") {
-		if text == "" {
-			continue
-		}
-		former, err := wire.ParsePin(text)
-		if err != nil {
-			return Claim{}, fmt.Errorf("claim of node %s: former: %w", node, err)
-		}
-		claim.Former = append(claim.Former, former)
+	if claim.Former, err = splitPins(stored.Data[keyFormer]); err != nil {
+		return Claim{}, fmt.Errorf("claim of node %s: former: %w", node, err)
 	}
+	if claim.Revoked, err = splitPins(stored.Data[keyRevoked]); err != nil {
+		return Claim{}, fmt.Errorf("claim of node %s: revoked: %w", node, err)
+	}
+	// These two are good to know and decide nothing here.
+	claim.Trusts, _ = splitPins(stored.Data[keyTrusts])
+	claim.Issuer, _ = wire.ParsePin(string(stored.Data[keyIssuer]))
 	return claim, nil
 }

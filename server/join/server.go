@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,10 +26,22 @@ import (
 // are told to come again. It bounds what strangers can make the API do.
 const maxConcurrent = 64
 
+// DefaultGrace is how long a machine may be off beyond the end of its certificate:
+// a season.
+const DefaultGrace = 90 * 24 * time.Hour
+
 // Config is what a [Server] is made from. It is not changed.
 type Config struct {
-	// Certs names the server's certificates. They are read when first needed.
-	Certs certs.Paths
+	// Authorities returns who signs and who is trusted now.
+	Authorities func() (*certs.Authorities, error)
+	// Grace is for how long after its end a certificate still lets the machine
+	// with the device key renew; zero for never.
+	Grace time.Duration
+	// BarredFile keeps which machines are refused, for the moments between a start
+	// and the first answer of the API; empty for none.
+	BarredFile string
+	// Kubeconfig is the supervisor's, for Client.
+	Kubeconfig string
 	// Cluster is told to every node that joins.
 	Cluster wire.ClusterConfig
 	// LocalNode is the name of the server's own node; empty when it has none.
@@ -36,9 +49,9 @@ type Config struct {
 	// Client gives a client for the API with the supervisor's rights. When nil,
 	// one is made from the supervisor's kubeconfig.
 	Client func() (kubernetes.Interface, error)
-	// Replaced, where set, is told each name that a machine has lost, so that
-	// its open connections can be ended. Names lost long ago come at the start.
-	Replaced func(node string)
+	// Cut, where set, is told each name whose machine is refused from now on, and
+	// why, so that its link can be ended. Names of before come at the start.
+	Cut func(node string, why error)
 	// Vacated, where set, is told each name that no machine holds any more, so that
 	// what is known of the former one can be forgotten. A name may come again.
 	Vacated func(node string)
@@ -62,23 +75,16 @@ type Server struct {
 	slots  chan struct{}
 	quiet  *quiet.Log
 
-	mu        sync.Mutex
-	authority *authority
-	client    kubernetes.Interface
+	mu     sync.Mutex
+	client kubernetes.Interface
 
-	former  atomic.Pointer[map[wire.Pin]struct{}]
+	barred  atomic.Pointer[barred]
+	conns   conns
 	pending atomic.Pointer[wire.Pin]
 	kick    chan struct{}
 }
 
-// authority is what signing needs, read once.
-type authority struct {
-	serverCA          *x509.Certificate
-	clientCA, kubelet *pki.CA
-	clients           *x509.CertPool
-}
-
-// New returns a server. Nothing is read or started.
+// New returns a server that refuses whom it refused before. Nothing is started.
 func New(config Config, log *slog.Logger) *Server {
 	if config.Now == nil {
 		config.Now = time.Now
@@ -92,12 +98,12 @@ func New(config Config, log *slog.Logger) *Server {
 	if config.Client == nil {
 		s.config.Client = s.supervisorClient
 	}
-	s.former.Store(&map[wire.Pin]struct{}{})
+	s.barred.Store(s.readBarred())
 	return s
 }
 
 func (s *Server) supervisorClient() (kubernetes.Interface, error) {
-	config, err := kubeclient.FromFile(s.config.Certs.SupervisorKubeconfig, s.config.UserAgent)
+	config, err := kubeclient.FromFile(s.config.Kubeconfig, s.config.UserAgent)
 	if err != nil {
 		return nil, err
 	}
@@ -127,30 +133,6 @@ func (s *Server) stores() (*Tokens, *Nodes, error) {
 	return &Tokens{client: client, now: s.config.Now}, &Nodes{client: client, now: s.config.Now}, nil
 }
 
-// signers returns the authorities, read once.
-func (s *Server) signers() (*authority, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.authority != nil {
-		return s.authority, nil
-	}
-	p := s.config.Certs
-	serverCA, err := pki.ReadCert(p.ServerCA.Cert)
-	if err != nil {
-		return nil, err
-	}
-	clientCA, err := pki.ReadCA(p.ClientCA.Cert, p.ClientCA.Key)
-	if err != nil {
-		return nil, err
-	}
-	kubelet, err := pki.ReadCA(p.KubeletCA.Cert, p.KubeletCA.Key)
-	if err != nil {
-		return nil, err
-	}
-	s.authority = &authority{serverCA: serverCA, clientCA: clientCA, kubelet: kubelet, clients: pki.Pool(clientCA.Cert)}
-	return s.authority, nil
-}
-
 // checked is a request whose sender proved every key in it.
 type checked struct {
 	node   string
@@ -161,7 +143,7 @@ type checked struct {
 
 // check verifies a request: its form, the device's signature over all of it,
 // and the possession of each key.
-func (a *authority) check(request *wire.JoinRequest) (checked, error) {
+func check(a *certs.Authorities, request *wire.JoinRequest) (checked, error) {
 	bad := func(err error) (checked, error) {
 		return checked{}, refuse(wire.CodeBadRequest, "the join request was refused: %v", err)
 	}
@@ -172,8 +154,7 @@ func (a *authority) check(request *wire.JoinRequest) (checked, error) {
 	if err != nil {
 		return bad(err)
 	}
-	digest := request.Digest(pki.PinOf(a.serverCA))
-	if !ecdsa.VerifyASN1(device, digest[:], request.Signature) {
+	if !signedFor(a.Server, device, request) {
 		return bad(errors.New("the device key's signature is wrong"))
 	}
 	c := checked{node: request.Node}
@@ -194,25 +175,37 @@ func (a *authority) check(request *wire.JoinRequest) (checked, error) {
 	return c, nil
 }
 
+// signedFor says whether the request was signed for one of the authorities: a
+// node that has not renewed since they were replaced names the former one.
+func signedFor(authorities []*x509.Certificate, device *ecdsa.PublicKey, request *wire.JoinRequest) bool {
+	return slices.ContainsFunc(authorities, func(ca *x509.Certificate) bool {
+		digest := request.Digest(pki.PinOf(ca))
+		return ecdsa.VerifyASN1(device, digest[:], request.Signature)
+	})
+}
+
 // issue signs what a node needs. All names come from here.
-func (s *Server) issue(a *authority, request *wire.JoinRequest, c checked) (*wire.JoinResponse, error) {
-	response := &wire.JoinResponse{ClientCA: pki.EncodeCert(a.clientCA.Cert), Cluster: s.config.Cluster}
+func (s *Server) issue(a *certs.Authorities, request *wire.JoinRequest, c checked) (*wire.JoinResponse, error) {
+	now := s.config.Now()
+	response := &wire.JoinResponse{
+		ServerCA: pki.EncodeCert(a.Server...), ClientCA: pki.EncodeCert(a.ClientBundle...), Cluster: s.config.Cluster, Now: now,
+	}
 	for _, leaf := range []struct {
-		ca     *pki.CA
+		ca     pki.Issuer
 		public *ecdsa.PublicKey
 		names  pki.Names
 		into   *[]byte
 	}{
-		{a.clientCA, c.kubeletClient, pki.NodeClient(c.node, c.device), &response.KubeletClient},
-		{a.kubelet, c.kubeletServing, pki.NodeServing(c.node, request.NodeIPs), &response.KubeletServing},
-		{a.clientCA, c.proxy, pki.ProxyClient(c.device), &response.KubeProxy},
-		{a.clientCA, c.agent, pki.AgentClient(c.node, c.device), &response.Agent},
+		{a.Client, c.kubeletClient, pki.NodeClient(c.node, c.device), &response.KubeletClient},
+		{a.Kubelet, c.kubeletServing, pki.NodeServing(c.node, request.NodeIPs), &response.KubeletServing},
+		{a.Client, c.proxy, pki.ProxyClient(c.device), &response.KubeProxy},
+		{a.Client, c.agent, pki.AgentClient(c.node, c.device), &response.Agent},
 	} {
-		cert, err := leaf.ca.Sign(leaf.public, leaf.names, s.config.Now())
+		chain, err := leaf.ca.Issue(leaf.public, leaf.names, now)
 		if err != nil {
 			return nil, err
 		}
-		*leaf.into = pki.EncodeCert(cert)
+		*leaf.into = pki.EncodeCert(chain...)
 	}
 	return response, nil
 }
@@ -224,11 +217,11 @@ func (s *Server) IssueLocal(_ context.Context, request wire.JoinRequest) (*wire.
 	if request.Node != s.config.LocalNode {
 		return nil, refuse(wire.CodeIdentity, "the server's own node is %q, not %q", s.config.LocalNode, request.Node)
 	}
-	a, err := s.signers()
+	a, err := s.config.Authorities()
 	if err != nil {
 		return nil, err
 	}
-	c, err := a.check(&request)
+	c, err := check(a, &request)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kedge-io/kedge/internal/wire"
 	"github.com/kedge-io/kedge/tunnel"
 )
 
@@ -30,16 +31,19 @@ func (s *Spoke) ask(t tunnel.Target) (net.Conn, error) {
 	}
 	theirs, ours := net.Pipe()
 	srv := &http.Server{
-		Handler: readOnly(s.cfg.Status), ReadHeaderTimeout: askTime, WriteTimeout: askTime, IdleTimeout: askTime, MaxHeaderBytes: 16 << 10,
+		Handler: harmless(s.cfg.Status), ReadHeaderTimeout: askTime, WriteTimeout: askTime, IdleTimeout: askTime, MaxHeaderBytes: 16 << 10,
 	}
 	// Serve returns at once; the connection is served until one end closes it.
 	_ = srv.Serve(&single{conn: &counted{Conn: ours, ended: func() { s.asking.Add(-1) }}})
 	return theirs, nil
 }
 
-func readOnly(h http.Handler) http.Handler {
+// harmless lets questions through, and the one request that changes nothing but
+// the time of a renewal.
+func harmless(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet {
+		renew := r.Method == http.MethodPost && r.URL.Path == wire.PathRenewNow
+		if r.Method != http.MethodGet && !renew {
 			http.Error(w, "through the link a node answers GET only", http.StatusMethodNotAllowed)
 			return
 		}

@@ -1,0 +1,34 @@
+package join
+
+import (
+	"net/http"
+
+	"github.com/kedge-io/kedge/internal/wire"
+)
+
+// tellTime answers what time it is to anyone, signed by the authorities. One
+// answer costs a signature or two.
+func (s *Server) tellTime(w http.ResponseWriter, r *http.Request) {
+	nonce := r.URL.Query().Get("nonce")
+	if nonce == "" || len(nonce) > wire.MaxNonce {
+		writeRefusal(w, refuse(wire.CodeBadRequest, "give a nonce of 1 to %d characters", wire.MaxNonce))
+		return
+	}
+	a, err := s.config.Authorities()
+	if err != nil {
+		writeRefusal(w, asRefusal(err))
+		return
+	}
+	answer := wire.TimeResponse{Now: s.config.Now().UTC().Round(0)}
+	digest := wire.TimeDigest(nonce, answer.Now)
+	for _, ca := range a.Servers {
+		signature, err := ca.SignDigest(digest)
+		if err != nil {
+			s.log.Error("time not signed", "error", err)
+			writeRefusal(w, asRefusal(err))
+			return
+		}
+		answer.Signatures = append(answer.Signatures, signature)
+	}
+	writeJSON(w, http.StatusOK, answer)
+}
