@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kedge-io/kedge/internal/pki"
+	"github.com/kedge-io/kedge/internal/wire"
 )
 
 // Authorities are who signs and who is trusted at one moment. It is not changed;
@@ -53,6 +54,17 @@ func ReadAuthorities(paths Paths, lifetime time.Duration) (*Authorities, error) 
 		}
 	}
 	return a, nil
+}
+
+// ClientIssuer returns the pin of the client authority that has signed cert, which
+// need not be valid any more; zero if none of those that are trusted has.
+func (a *Authorities) ClientIssuer(cert *x509.Certificate) wire.Pin {
+	for _, ca := range a.ClientBundle {
+		if cert.CheckSignatureFrom(ca) == nil {
+			return pki.PinOf(ca)
+		}
+	}
+	return wire.Pin{}
 }
 
 // kind is one kind of authority: how it issues, and all of it that is trusted,

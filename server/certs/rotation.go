@@ -39,6 +39,8 @@ type State struct {
 	// Former and Next are the pins of the server authorities.
 	Former string `json:"former"`
 	Next   string `json:"next"`
+	// NextClient is the pin of the next client authority.
+	NextClient string `json:"nextClient"`
 	// Crossed tells that the former authorities have certified the next ones. Those
 	// of the first version cannot: everybody must know the next before they sign.
 	Crossed bool `json:"crossed"`
@@ -113,6 +115,9 @@ func begin(paths Paths, now time.Time) (State, error) {
 		state.Crossed = state.Crossed && crossed
 		if s.pair == paths.ServerCA {
 			state.Former, state.Next = pki.PinOf(former.Cert).String(), pki.PinOf(next.Cert).String()
+		}
+		if s.pair == paths.ClientCA {
+			state.NextClient = pki.PinOf(next.Cert).String()
 		}
 	}
 	if err := writeState(aside.Rotation, state); err != nil {
