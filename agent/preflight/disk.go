@@ -113,8 +113,8 @@ func (m *machine) fileSystem(dir string) volume {
 // resolved follows links of the part of dir that exists.
 func (m *machine) resolved(dir string) string {
 	for at := dir; ; at = filepath.Dir(at) {
-		if real, err := filepath.EvalSymlinks(at); err == nil {
-			return filepath.Join(real, strings.TrimPrefix(dir, at))
+		if target, err := filepath.EvalSymlinks(at); err == nil {
+			return filepath.Join(target, strings.TrimPrefix(dir, at))
 		}
 		if at == filepath.Dir(at) {
 			return dir
