@@ -74,14 +74,13 @@ func (m *Manager) save(ctx context.Context, name string, keep int) (Saved, error
 	defer cancel()
 	release, err := m.lock(ctx)
 	if err != nil {
-		return Saved{}, err
+		return Saved{}, m.failed(err)
 	}
 	defer release()
 	begin := time.Now()
 	var s Saved
 	if s.Entry, err = m.saveLocal(ctx, name); err != nil {
-		m.note(func(st *State) { st.Failures++; st.LastError = err.Error() })
-		return Saved{}, err
+		return Saved{}, m.failed(err)
 	}
 	s.Took = time.Since(begin)
 	m.cfg.Log.Info("snapshot saved", "file", s.Entry.Location, "bytes", s.Entry.Bytes,
@@ -100,6 +99,14 @@ func (m *Manager) save(ctx context.Context, name string, keep int) (Saved, error
 		}
 	}
 	return s, nil
+}
+
+// failed notes that nothing could be saved, unless nobody wants it any more.
+func (m *Manager) failed(err error) error {
+	if !errors.Is(err, context.Canceled) {
+		m.note(func(st *State) { st.Failures++; st.LastError = err.Error() })
+	}
+	return err
 }
 
 // within ends what somebody asked for together with the component.
