@@ -246,6 +246,7 @@ func (s *Server) datastoreConfig(report Report) datastore.Config {
 		Path: s.cfg.Layout.Database(), SocketDir: s.cfg.Layout.RunDir,
 		VolatileDir: datastore.VolatileDir(s.cfg.Layout.RunDir),
 		Endpoint:    d.Endpoint, CAFile: d.CAFile, CertFile: d.CertFile, KeyFile: d.KeyFile,
+		Offer:  Offer(s.cfg.Layout, s.cfg.Snapshots.Dir),
 		Report: func(err error) { report(datastore.Name, err) },
 		Log:    s.log.With("component", datastore.Name),
 	}

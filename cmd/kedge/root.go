@@ -19,6 +19,7 @@ func commands() []*cobra.Command {
 		newNodeCommand(),
 		newStatusCommand(),
 		newSnapshotCommand(),
+		newDatastoreCommand(),
 		newCheckCommand(),
 		newLinkCommand(),
 		newBandwidthCommand(),

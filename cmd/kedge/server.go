@@ -60,6 +60,9 @@ func runServer(ctx context.Context, d *daemon, node *nodeOptions, opts *serverOp
 		return err
 	}
 	defer d.abandon()
+	if err := d.finishRestore(); err != nil {
+		return err
+	}
 	if cfg.RunsNode {
 		if err := agent.CheckPorts(); err != nil {
 			return err
@@ -75,6 +78,7 @@ func runServer(ctx context.Context, d *daemon, node *nodeOptions, opts *serverOp
 	defer srv.Close()
 	d.handlers, d.facts = srv.LinkHandlers(), srv.Conditions
 	maps.Copy(d.handlers, srv.SnapshotHandlers())
+	maps.Copy(d.handlers, srv.DatastoreHandlers())
 	comps := append(srv.Components(), d.clockComponent())
 	var own map[string]http.Handler
 	if cfg.RunsNode {

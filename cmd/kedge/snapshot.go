@@ -33,7 +33,7 @@ the environment or in the configuration file.`,
 	fs.StringVar(&o.dataDir, "data-dir", paths.DefaultDataDir, "data directory of the server")
 	fs.StringVar(&o.node, "node-name", "", "name of this server (default: the host name)")
 	o.options.bind(fs)
-	cmd.AddCommand(newSnapshotSaveCommand(o), newSnapshotListCommand(o), newSnapshotDeleteCommand(o), newSnapshotPruneCommand(o), newSnapshotTokenCommand(o))
+	cmd.AddCommand(newSnapshotSaveCommand(o), newSnapshotListCommand(o), newSnapshotDeleteCommand(o), newSnapshotPruneCommand(o), newSnapshotRestoreCommand(o), newSnapshotTokenCommand(o))
 	return cmd
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -41,9 +42,6 @@ func New(cfg Config) (*Store, error) {
 	}
 	if cfg.Report == nil {
 		cfg.Report = func(error) {}
-	}
-	if cfg.Offer == nil {
-		cfg.Offer = func(context.Context) string { return "" }
 	}
 	return &Store{cfg: cfg, troubles: map[string]error{}, every: tick}, nil
 }
@@ -112,15 +110,9 @@ func (s *Store) prepare(ctx context.Context) error {
 
 // examine checks what is on the disk before anything opens it for writing.
 func (s *Store) examine(ctx context.Context) error {
-	if s.fresh() {
-		if offer := s.cfg.Offer(ctx); offer != "" {
-			return advise(s.cfg.Path, offer, lossOf(s.cfg.Path, "the file is missing"))
-		}
+	found, err := Examine(ctx, s.cfg, false)
+	if errors.Is(err, os.ErrNotExist) {
 		return nil
-	}
-	found, err := Check(ctx, s.cfg.Path, s.cfg.VolatileDir, false)
-	if errors.Is(err, ErrDamaged) {
-		return advise(s.cfg.Path, s.cfg.Offer(ctx), err)
 	}
 	if err != nil {
 		return err
@@ -132,9 +124,31 @@ func (s *Store) examine(ctx context.Context) error {
 	return nil
 }
 
+// Examine is [Check] with what helps in its errors. The error is
+// [os.ErrNotExist] if there has never been a database.
+func Examine(ctx context.Context, cfg Config, full bool) (Finding, error) {
+	offer := func() string {
+		if cfg.Offer == nil {
+			return ""
+		}
+		return cfg.Offer(ctx)
+	}
+	if fresh(cfg.Path) {
+		if offer := offer(); offer != "" {
+			return Finding{}, advise(cfg.Path, offer, lossOf(cfg.Path, "the file is missing"))
+		}
+		return Finding{}, fmt.Errorf("database %s: %w", cfg.Path, os.ErrNotExist)
+	}
+	found, err := Check(ctx, cfg.Path, cfg.VolatileDir, full)
+	if errors.Is(err, ErrDamaged) {
+		err = advise(cfg.Path, offer(), err)
+	}
+	return found, err
+}
+
 // fresh tells that there has never been a database.
-func (s *Store) fresh() bool {
-	return !exists(s.cfg.Path) && !exists(s.cfg.Path+"-wal") && !exists(witnessPath(s.cfg.Path))
+func fresh(path string) bool {
+	return !exists(path) && !exists(path+"-wal") && !exists(witnessPath(path))
 }
 
 func secondServer(path string, err error) error {
