@@ -14,7 +14,6 @@ import (
 	"strings"
 
 	containerd "github.com/containerd/containerd/v2/client"
-	"github.com/containerd/containerd/v2/pkg/archive/compression"
 	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
 
@@ -73,7 +72,7 @@ func (im importer) ensure(ctx context.Context, path string) ([]string, bool, err
 	}
 	write := !present || now.SHA256 != old.SHA256
 	if write {
-		if now.Images, err = im.load(ctx, path); err != nil {
+		if now.Images, err = im.loadFile(ctx, path); err != nil {
 			return nil, false, err
 		}
 	}
@@ -84,35 +83,13 @@ func (im importer) ensure(ctx context.Context, path string) ([]string, bool, err
 	return keys(now.Images), write, im.remember(path, now)
 }
 
-// load imports and unpacks every image of the archive for this platform.
-func (im importer) load(ctx context.Context, path string) (map[string]string, error) {
+func (im importer) loadFile(ctx context.Context, path string) (map[string]string, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	plain, err := compression.DecompressStream(f)
-	if err != nil {
-		return nil, fmt.Errorf("decompress %s: %w", path, err)
-	}
-	defer func() { _ = plain.Close() }()
-
-	images, err := im.client.Import(ctx, plain,
-		containerd.WithImageLabels(imageLabels), containerd.WithImageRefTranslator(namer(path)))
-	if err != nil {
-		return nil, fmt.Errorf("import %s: %w", path, err)
-	}
-	names := map[string]string{}
-	for _, img := range images {
-		if err := containerd.NewImage(im.client, img).Unpack(ctx, im.snapshotter); err != nil {
-			return nil, fmt.Errorf("unpack image %s of %s: %w", img.Name, path, err)
-		}
-		names[img.Name] = img.Target.Digest.String()
-	}
-	if len(names) == 0 {
-		return nil, fmt.Errorf("import %s: %w", path, errNoName)
-	}
-	return names, nil
+	return im.load(ctx, f, path)
 }
 
 // present tells whether every image still has the digest it was imported with.

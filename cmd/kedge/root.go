@@ -22,6 +22,7 @@ func commands() []*cobra.Command {
 		newDatastoreCommand(),
 		newCheckCommand(),
 		newLinkCommand(),
+		newImageCommand(),
 		newBandwidthCommand(),
 		newFirewallCommand(),
 		newConfigCommand(),
