@@ -18,9 +18,10 @@ import (
 )
 
 const (
-	// DefaultEndpoint and DefaultRegion are Amazon's.
+	// DefaultEndpoint is Amazon's.
 	DefaultEndpoint = "s3.amazonaws.com"
-	DefaultRegion   = "us-east-1"
+	// DefaultRegion is what most servers other than Amazon's call theirs, too.
+	DefaultRegion = "us-east-1"
 	// DefaultTimeout bounds one upload or list: 60 MB at 1 Mbit/s.
 	DefaultTimeout = 10 * time.Minute
 	// LookupAuto asks by virtual host at providers that are known to need it and
@@ -92,7 +93,7 @@ func (c Config) Validate() error {
 		errs = append(errs, fmt.Errorf("--snapshot-s3-bucket-lookup-type %q: expected auto, dns or path", c.Lookup))
 	}
 	if slices.Contains(strings.Split(c.Folder, "/"), "..") {
-		errs = append(errs, fmt.Errorf("--snapshot-s3-folder %q must not contain ..", c.Folder))
+		errs = append(errs, fmt.Errorf("--snapshot-s3-folder %q: leave .. out of it", c.Folder))
 	}
 	if c.Timeout < time.Second {
 		errs = append(errs, fmt.Errorf("--snapshot-s3-timeout %s is too short: use for instance %s", c.Timeout, DefaultTimeout))

@@ -414,7 +414,7 @@ func TestConfigIsChecked(t *testing.T) {
 		"lookup-type":       func(c *Config) { c.Lookup = "guess" },
 		"timeout":           func(c *Config) { c.Timeout = 0 },
 		"no TLS at all":     func(c *Config) { c.Insecure, c.SkipVerify = true, true },
-		"..":                func(c *Config) { c.Folder = "a/../b" },
+		"leave ..":          func(c *Config) { c.Folder = "a/../b" },
 	} {
 		c := good
 		change(&c)
