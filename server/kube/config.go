@@ -90,7 +90,6 @@ func Components(cfg Config, needs ...string) []lifecycle.Component {
 		newControllerManager(cfg),
 		newScheduler(cfg),
 		newRootCA(cfg),
-		newRootCA(cfg),
 	}
 }
 
