@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 
 	"k8s.io/client-go/kubernetes"
@@ -33,6 +34,7 @@ import (
 	"github.com/kedge-io/kedge/server/links"
 	"github.com/kedge-io/kedge/server/metrics"
 	"github.com/kedge-io/kedge/server/nodes"
+	"github.com/kedge-io/kedge/server/rotation"
 	"github.com/kedge-io/kedge/tunnel"
 	"github.com/kedge-io/kedge/tunnel/hub"
 	"github.com/kedge-io/kedge/tunnel/pipe"
@@ -51,6 +53,8 @@ type Server struct {
 	listener  *pipe.Listener
 	paths     certs.Paths
 	keeper    *certs.Keeper
+	rotation  *rotation.Rotation
+	renewOwn  atomic.Pointer[http.Handler] // renews the certificates of the server's own node
 	store     *datastore.Store
 	snapshots *snapshot.Manager
 	join      *join.Server
@@ -100,6 +104,7 @@ func (s *Server) build(report Report) error {
 		Cut:     func(node string, why error) { s.hub.Disconnect(tunnel.NodeName(node), why) },
 		Vacated: s.vacated, Joining: s.joining, Joined: s.joined,
 	}, s.log.With("component", join.ComponentName))
+	s.buildRotation()
 	s.buildRelay()
 	s.buildBalancer()
 	s.buildFirewall(report)
@@ -120,7 +125,7 @@ func (s *Server) build(report Report) error {
 	s.addons, err = addons.New(addons.Config{
 		Dir: s.cfg.Layout.Manifests(), Disable: s.cfg.Disable, ClusterDNS: s.cfg.Net.DNS,
 		Client: func() (*rest.Config, error) {
-			return kubeclient.FromFile(s.paths.AdminKubeconfig, "kedge/"+s.cfg.Version)
+			return kubeclient.FromFile(s.paths.SupervisorKubeconfig, "kedge/"+s.cfg.Version)
 		},
 		Report: func(err error) { report(addons.Name, err) },
 		Log:    s.log.With("component", addons.Name),
@@ -176,6 +181,7 @@ func (s *Server) Components() []lifecycle.Component {
 	if s.metrics != nil {
 		comps = append(comps, s.metrics.Component(kube.APIServer))
 	}
+	comps = append(comps, s.rotation.Component(kube.APIServer))
 	comps = append(comps, s.join.Component(kube.APIServer, addons.Name), s.addons.Component(kube.APIServer), s.links.Component(kube.APIServer))
 	if !slices.Contains(s.cfg.Disable, "bandwidth") {
 		comps = append(comps, bandwidth.New(bandwidth.Config{Client: s.supervisorConfig}, s.log, kube.APIServer, addons.Name))

@@ -12,6 +12,7 @@ import (
 	"github.com/kedge-io/kedge/agent"
 	"github.com/kedge-io/kedge/agent/bandwidth/snapshot"
 	"github.com/kedge-io/kedge/agent/host"
+	"github.com/kedge-io/kedge/internal/wire"
 	"github.com/kedge-io/kedge/server"
 	"github.com/kedge-io/kedge/server/addons"
 	"github.com/kedge-io/kedge/server/kube"
@@ -81,6 +82,7 @@ func runServer(ctx context.Context, d *daemon, node *nodeOptions, opts *serverOp
 	maps.Copy(d.handlers, srv.DatastoreHandlers())
 	comps := append(srv.Components(), d.clockComponent())
 	var own map[string]http.Handler
+	var renewOwn http.Handler
 	if cfg.RunsNode {
 		ac.ServerURL = "https://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(cfg.Port))
 		ac.Issue, ac.ServerCA, ac.KubeletAfter = srv.Issue, srv.CA(), srv.ControllersBuilt()
@@ -99,7 +101,9 @@ func runServer(ctx context.Context, d *daemon, node *nodeOptions, opts *serverOp
 		srv.ServeFirewall(nodeSide)
 		own = nodeSide.BandwidthHandlers()
 		maps.Copy(own, nodeSide.FirewallHandlers())
+		renewOwn = nodeSide.LinkHandlers()[wire.PathRenewNow]
 	}
+	maps.Copy(d.handlers, srv.CertificateHandlers(renewOwn))
 	maps.Copy(d.handlers, srv.AskNodes(own, snapshot.Paths...))
 	maps.Copy(d.handlers, srv.FirewallHandlers(own))
 	return d.run(ctx, comps)

@@ -50,8 +50,8 @@ const (
 	// DefaultLifetime is how long certificates are valid where nobody says
 	// otherwise.
 	DefaultLifetime = pki.LeafLifetime
-	// MinLifetime leaves a third of the life, 40 s, for a renewal over a thin link.
-	MinLifetime = 2 * time.Minute
+	// MinLifetime leaves a third of the life, 10 s, for a renewal over a thin link.
+	MinLifetime = 30 * time.Second
 	// MaxLifetime is half of an authority's: what outlives its authority is cut.
 	MaxLifetime = pki.CALifetime / 2
 )
