@@ -8,8 +8,8 @@
 //	                sizes and SHA-256 of the other parts (see [Manifest])
 //	state.db        the SQLite database, copied online and checked by SQLite
 //	identity.age    what else makes this cluster this cluster: authorities, keys,
-//	                encryption configuration, manifests of people; sealed with the
-//	                recovery token (see [Token], [Identity])
+//	                encryption configuration, manifests of people; packed and then
+//	                sealed with the recovery token (see [Token], [Identity])
 //
 // Behind the archive stands a trailer, a frame that zstd skips, with the length
 // and the SHA-256 of all before it, so that a cut file is known without reading

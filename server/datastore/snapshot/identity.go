@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"filippo.io/age"
+	"github.com/klauspost/compress/zstd"
 )
 
 // workFactor is log2 of scrypt's cost: 4 MiB of memory and some 10 ms. More would
@@ -104,7 +105,12 @@ func (id Identity) seal(t Token) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("seal identity: %w", err)
 	}
-	tw := tar.NewWriter(w)
+	// Before it is sealed, because what is sealed looks random.
+	z, err := zstd.NewWriter(w, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(window))
+	if err != nil {
+		return nil, fmt.Errorf("seal identity: %w", err)
+	}
+	tw := tar.NewWriter(z)
 	for _, f := range id {
 		head := &tar.Header{Typeflag: tar.TypeReg, Name: f.Path, Mode: int64(f.Mode.Perm()), Size: int64(len(f.Data))}
 		if err := tw.WriteHeader(head); err != nil {
@@ -114,7 +120,7 @@ func (id Identity) seal(t Token) ([]byte, error) {
 			return nil, fmt.Errorf("seal identity: %w", err)
 		}
 	}
-	if err := errors.Join(tw.Close(), w.Close()); err != nil {
+	if err := errors.Join(tw.Close(), z.Close(), w.Close()); err != nil {
 		return nil, fmt.Errorf("seal identity: %w", err)
 	}
 	return out.Bytes(), nil
@@ -138,7 +144,12 @@ func OpenIdentity(sealed []byte, t Token) (Identity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open identity: %w: %w", ErrDamaged, err)
 	}
-	return readIdentity(tar.NewReader(io.LimitReader(r, 2*maxIdentity)))
+	z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxWindow))
+	if err != nil {
+		return nil, fmt.Errorf("open identity: %w: %w", ErrDamaged, err)
+	}
+	defer z.Close()
+	return readIdentity(tar.NewReader(io.LimitReader(z, 2*maxIdentity)))
 }
 
 func readIdentity(tr *tar.Reader) (Identity, error) {

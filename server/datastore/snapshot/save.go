@@ -64,7 +64,7 @@ func (m *Manager) checkSpace() error {
 		if err == nil {
 			size += st.Size()
 		} else if suffix == "" {
-			return fmt.Errorf("save snapshot: %w", err)
+			return fmt.Errorf("save snapshot: there is nothing to save before a server has run: %w", err)
 		}
 	}
 	free, err := freeBytes(m.cfg.Dir)
