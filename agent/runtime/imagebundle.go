@@ -14,8 +14,10 @@ import (
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/containerd/containerd/v2/core/remotes/docker/config"
 	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
 	"github.com/distribution/reference"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/sirupsen/logrus"
 
 	"github.com/kedge-io/kedge/internal/ociimage"
 )
@@ -33,8 +35,9 @@ func (s *ImageStore) Bundle(ctx context.Context, w io.Writer, names []string, pl
 	if err != nil {
 		return err
 	}
-	// The lease keeps what is pulled until the archive is written.
-	ctx, done, err := s.client.WithLease(ctx)
+	// containerd's own notes would come between those of the command. The lease
+	// keeps what is pulled until the archive is written.
+	ctx, done, err := s.client.WithLease(log.WithLogger(ctx, silent()))
 	if err != nil {
 		return err
 	}
@@ -51,6 +54,12 @@ func (s *ImageStore) Bundle(ctx context.Context, w io.Writer, names []string, pl
 		}
 	}
 	return out.Write(w)
+}
+
+func silent() *log.Entry {
+	l := logrus.New()
+	l.SetOutput(io.Discard)
+	return logrus.NewEntry(l)
 }
 
 // fullNames makes names as kubelet does, in order and each once.
