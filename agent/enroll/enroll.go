@@ -38,10 +38,10 @@ type Enroll struct {
 	log    *slog.Logger
 	pace   pace
 
-	// wake makes the running renewal look at once; forced that it renews whatever
+	// wake makes the running renewal look at once, asked that it renews whatever
 	// is due.
-	wake   chan struct{}
-	forced atomic.Bool
+	wake  chan struct{}
+	asked chan *asked
 	// timed says that the server's time is known well enough.
 	timed atomic.Bool
 
@@ -82,7 +82,7 @@ func New(config Config, log *slog.Logger) (*Enroll, error) {
 	if config.Learn == nil {
 		config.Learn = func(time.Time) {}
 	}
-	return &Enroll{config: config, files: NewFiles(config.Layout), log: log, pace: defaultPace, wake: make(chan struct{}, 1)}, nil
+	return &Enroll{config: config, files: NewFiles(config.Layout), log: log, pace: defaultPace, wake: make(chan struct{}, 1), asked: make(chan *asked)}, nil
 }
 
 // Component returns the part that joins before anything runs and renews while
@@ -166,7 +166,7 @@ func (e *Enroll) Join(ctx context.Context) error {
 		return err
 	}
 	if e.config.Issue != nil {
-		return e.issueLocally(ctx)
+		return e.issueLocally(ctx, false)
 	}
 	return e.firstJoin(ctx)
 }
@@ -211,12 +211,12 @@ func (e *Enroll) reload() error {
 	return nil
 }
 
-func (e *Enroll) issueLocally(ctx context.Context) error {
+func (e *Enroll) issueLocally(ctx context.Context, newKeys bool) error {
 	authorities, err := pki.ReadCerts(e.config.ServerCA)
 	if err != nil {
 		return err
 	}
-	k, err := prepareKeys(e.files)
+	k, err := prepareKeys(e.files, newKeys)
 	if err != nil {
 		return err
 	}
@@ -331,7 +331,7 @@ func (a *attempt) try(ctx context.Context) error {
 // answer is lost, the node must come back as the same device.
 func (a *attempt) prepare() error {
 	f := a.enroll.files
-	k, err := prepareKeys(f)
+	k, err := prepareKeys(f, false)
 	if err != nil {
 		return err
 	}

@@ -54,15 +54,16 @@ func (k *keys) files(f Files) []keyFile {
 }
 
 // prepareKeys reads the keys that are there and makes the others in memory. A
-// damaged key is made again, except the device's, which is who the machine is.
-func prepareKeys(f Files) (*keys, error) {
+// damaged key is made again, except the device's, which is who the machine is;
+// renewed makes all others again.
+func prepareKeys(f Files, renewed bool) (*keys, error) {
 	k := &keys{}
 	for _, file := range k.files(f) {
 		key, err := pki.ReadKey(file.path)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) && file.path == f.DeviceKey {
 			return nil, fmt.Errorf("%w: restore it, or start over with kedge reset and, on the server, kedge node replace", err)
 		}
-		if err != nil {
+		if err != nil || (renewed && file.path != f.DeviceKey) {
 			if key, err = pki.NewKey(); err != nil {
 				return nil, err
 			}
@@ -138,19 +139,17 @@ func (e *Enroll) save(k *keys, trusted []*x509.Certificate, response *wire.JoinR
 	if err := makePrivate(e.config.Layout.AgentTLS()); err != nil {
 		return err
 	}
-	for _, file := range k.files(f) {
-		text, err := pki.EncodeKey(*file.key)
-		if err != nil {
-			return err
-		}
-		if _, err := fsx.WriteFileIfChanged(file.path, text, 0o600); err != nil {
+	// Whoever shows a certificate of a new authority must trust it before.
+	for _, ca := range []certFile{{pem: pki.EncodeCert(authorities...), path: f.ServerCA}, {pem: response.ClientCA, path: f.ClientCA}} {
+		if _, err := fsx.WriteFileIfChanged(ca.path, ca.pem, 0o644); err != nil {
 			return err
 		}
 	}
-	// Whoever shows a certificate of a new authority must trust it before.
-	certs = append([]certFile{{pem: pki.EncodeCert(authorities...), path: f.ServerCA}, {pem: response.ClientCA, path: f.ClientCA}}, certs...)
-	for _, c := range certs {
-		if _, err := fsx.WriteFileIfChanged(c.path, c.pem, 0o644); err != nil {
+	if err := writeKey(f.DeviceKey, k.device); err != nil {
+		return err
+	}
+	for i, key := range k.files(f)[1:] {
+		if err := writePair(certs[i], key.path); err != nil {
 			return err
 		}
 	}
@@ -167,6 +166,45 @@ func (e *Enroll) save(k *keys, trusted []*x509.Certificate, response *wire.JoinR
 	}
 	_, err = fsx.WriteFileIfChanged(f.Record, append(text, '\n'), 0o600)
 	return err
+}
+
+func writeKey(path string, key *ecdsa.PrivateKey) error {
+	text, err := pki.EncodeKey(key)
+	if err != nil {
+		return err
+	}
+	_, err = fsx.WriteFileIfChanged(path, text, 0o600)
+	return err
+}
+
+// nextSuffix is behind the name of a certificate whose key is being replaced.
+const nextSuffix = ".next"
+
+// writePair writes a certificate and its key. Where the key is another one, the
+// certificate is on disk beside the former before the key is, so that a kill at
+// any line leaves a pair; see [finishPair].
+func writePair(c certFile, keyPath string) error {
+	before, err := pki.ReadKey(keyPath)
+	if err != nil || !before.Equal(c.key) {
+		if err := fsx.WriteFile(c.path+nextSuffix, c.pem, 0o644); err != nil {
+			return err
+		}
+		if err := writeKey(keyPath, c.key); err != nil {
+			return err
+		}
+		return os.Rename(c.path+nextSuffix, c.path)
+	}
+	_, err = fsx.WriteFileIfChanged(c.path, c.pem, 0o644)
+	return err
+}
+
+// finishPair does what a kill in [writePair] has left undone.
+func finishPair(certPath string, key *ecdsa.PrivateKey) (*x509.Certificate, bool) {
+	cert, err := pki.ReadCert(certPath + nextSuffix)
+	if err != nil || !pki.SameKey(cert, key) {
+		return nil, false
+	}
+	return cert, os.Rename(certPath+nextSuffix, certPath) == nil
 }
 
 // bundle returns the authorities to trust from now on.
@@ -283,11 +321,16 @@ func loadPairs(f Files) ([]*x509.Certificate, error) {
 		{f.KubeletClientCert, f.KubeletClientKey}, {f.KubeletServingCert, f.KubeletServingKey},
 		{f.ProxyCert, f.ProxyKey}, {f.AgentCert, f.AgentKey},
 	} {
-		cert, err := pki.ReadCert(pair[0])
+		key, err := pki.ReadKey(pair[1])
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", errNotEnrolled, err)
 		}
-		key, err := pki.ReadKey(pair[1])
+		cert, err := pki.ReadCert(pair[0])
+		if err != nil || !pki.SameKey(cert, key) {
+			if next, ok := finishPair(pair[0], key); ok {
+				cert, err = next, nil
+			}
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", errNotEnrolled, err)
 		}

@@ -73,7 +73,7 @@ func TestJoinThroughAProxyThatEndsTLSShowsItNothing(t *testing.T) {
 		config := s.config(t)
 		config.Server = m.URL
 		e := mustJoin(t, config)
-		if err := e.renew(t.Context()); err != nil {
+		if err := e.renew(t.Context(), nil); err != nil {
 			t.Errorf("%s: renew: %v", name, err)
 		}
 		seen := m.text()

@@ -16,14 +16,15 @@ import (
 // again and again rather than slept towards, because it may jump; the random
 // part spreads nodes that joined together.
 func (e *Enroll) keepRenewed(ctx context.Context) {
-	failures := 0
-	failing := false
+	failures, failing := 0, false
+	var asked *asked
 	for {
 		e.learnOnce(ctx)
 		wait := e.pace.check(e.life())
 		wait = wait/2 + rand.N(wait)
-		if forced := e.forced.Swap(false); forced || e.due() {
-			err := e.renew(ctx)
+		if asked != nil || e.due() {
+			err := e.renew(ctx, asked)
+			asked.answer(err)
 			switch {
 			case ctx.Err() != nil:
 				return
@@ -35,7 +36,6 @@ func (e *Enroll) keepRenewed(ctx context.Context) {
 				if !failing {
 					e.log.Warn("certificates not renewed, trying again", "until", e.end(), "error", err)
 				}
-				e.forced.Store(forced)
 				e.config.Report(fmt.Errorf("renew certificates that end at %s: %w", e.end().UTC().Format(time.RFC3339), err))
 				wait = e.again(failures)
 				failures, failing = failures+1, true
@@ -44,7 +44,8 @@ func (e *Enroll) keepRenewed(ctx context.Context) {
 			wait = min(wait, e.again(failures))
 			failures++
 		}
-		if !e.pause(ctx, wait) {
+		var ok bool
+		if asked, ok = e.pause(ctx, wait); !ok {
 			return
 		}
 	}
@@ -56,18 +57,20 @@ func (e *Enroll) again(failures int) time.Duration {
 	return bound/2 + rand.N(bound)
 }
 
-// pause waits until it is time or somebody wants a look. It returns false when
-// ctx has ended.
-func (e *Enroll) pause(ctx context.Context, wait time.Duration) bool {
+// pause waits until it is time, somebody wants a look, or a renewal is asked for,
+// which it returns. It returns false when ctx has ended.
+func (e *Enroll) pause(ctx context.Context, wait time.Duration) (*asked, bool) {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
-		return false
+		return nil, false
 	case <-timer.C:
 	case <-e.wake:
+	case a := <-e.asked:
+		return a, true
 	}
-	return ctx.Err() == nil
+	return nil, ctx.Err() == nil
 }
 
 // look makes the running renewal look at once.
@@ -78,22 +81,48 @@ func (e *Enroll) look() {
 	}
 }
 
-// RenewNow makes the running node renew its certificates at once, whatever is
-// due, and returns before that is done.
-func (e *Enroll) RenewNow() {
-	e.forced.Store(true)
-	e.look()
+// asked is a renewal that somebody waits for.
+type asked struct {
+	newKeys bool
+	done    chan error
 }
 
-// RenewHandler is [Enroll.RenewNow] for the paths of [wire.PathRenewNow].
+func (a *asked) answer(err error) {
+	if a != nil {
+		a.done <- err
+	}
+}
+
+// RenewNow makes the running node renew its certificates whatever is due, for
+// new keys where wanted, and returns when that is on disk.
+func (e *Enroll) RenewNow(ctx context.Context, newKeys bool) error {
+	a := &asked{newKeys: newKeys, done: make(chan error, 1)}
+	select {
+	case e.asked <- a:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-a.done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// RenewHandler is [Enroll.RenewNow] at [wire.PathRenewNow]; the parameter
+// new-keys=true asks for new keys.
 func (e *Enroll) RenewHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost {
 			http.Error(w, "POST only", http.StatusMethodNotAllowed)
 			return
 		}
-		e.RenewNow()
-		w.WriteHeader(http.StatusAccepted)
+		if err := e.RenewNow(r.Context(), r.URL.Query().Get("new-keys") == "true"); err != nil {
+			http.Error(w, err.Error(), http.StatusBadGateway)
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
 	})
 }
 
@@ -137,11 +166,12 @@ func (e *Enroll) life() time.Duration {
 // that has ended is shown as well: the server takes it, beside the proof of the
 // device's key, for as long as its --certificate-grace says. After that only a
 // token helps.
-func (e *Enroll) renew(ctx context.Context) error {
+func (e *Enroll) renew(ctx context.Context, asked *asked) error {
+	newKeys := asked != nil && asked.newKeys
 	if e.config.Issue != nil {
-		return e.issueLocally(ctx)
+		return e.issueLocally(ctx, newKeys)
 	}
-	err := e.renewAtServer(ctx)
+	err := e.renewAtServer(ctx, newKeys)
 	if !isPermanent(err) || e.config.Token == "" || e.config.Now().Before(e.end()) {
 		return err
 	}
@@ -155,8 +185,8 @@ func (e *Enroll) renew(ctx context.Context) error {
 	return e.reload()
 }
 
-func (e *Enroll) renewAtServer(ctx context.Context) error {
-	k, err := prepareKeys(e.files)
+func (e *Enroll) renewAtServer(ctx context.Context, newKeys bool) error {
+	k, err := prepareKeys(e.files, newKeys)
 	if err != nil {
 		return err
 	}

@@ -3,11 +3,13 @@ package enroll
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
@@ -119,21 +121,146 @@ func TestNewAddressOfTheNodeIsCertifiedWhileRunning(t *testing.T) {
 	})
 }
 
-func TestExpiredNodeJoinsAgainWithATokenOnly(t *testing.T) {
+func TestNodeThatWasOffBeyondTheEndStartsAndRenewsWithoutAToken(t *testing.T) {
+	clock := &movable{}
+	s := newSite(t, clock.now)
+	s.grace = 48 * time.Hour
+	config := s.config(t)
+	first := mustJoin(t, config).end()
+	clock.advance(pki.LeafLifetime + time.Hour)
+	s.TLS.Certificates[0] = s.serving(t, wire.ServerIdentity)
+	config.Token = ""
+	e := mustJoin(t, config)
+	run(t, e)
+	eventually(t, "renewal", func() bool { return e.end().After(first) })
+}
+
+func TestNodeBeyondTheGraceNeedsATokenAndSaysSo(t *testing.T) {
 	clock := &movable{}
 	s := newSite(t, clock.now)
 	config := s.config(t)
-	e := mustJoin(t, config)
+	first := mustJoin(t, config).end()
 	clock.advance(pki.LeafLifetime + time.Hour)
 	s.TLS.Certificates[0] = s.serving(t, wire.ServerIdentity)
 	without := config
 	without.Token = ""
-	if err := start(t, without).Join(t.Context()); err == nil {
-		t.Error("an expired node started without a token")
+	var trouble atomic.Pointer[error]
+	without.Report = func(err error) { trouble.Store(&err) }
+	e := mustJoin(t, without)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- e.Component().Run(ctx, func() {}) }()
+	eventually(t, "a report", func() bool { p := trouble.Load(); return p != nil && isPermanent(*p) })
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 	again := mustJoin(t, config)
-	if !again.end().After(e.end()) {
-		t.Error("nothing was renewed")
+	run(t, again)
+	eventually(t, "a join with the token", func() bool { return again.end().After(first) })
+}
+
+func TestNewKeysAreMadeWhenAsked(t *testing.T) {
+	s := newSite(t, time.Now)
+	e := mustJoin(t, s.config(t))
+	read := func(name string) string {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	device, kubelet := read(e.files.DeviceKey), read(e.files.KubeletClientKey)
+	run(t, e)
+	if err := e.RenewNow(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	if read(e.files.DeviceKey) != device || read(e.files.KubeletClientKey) == kubelet {
+		t.Error("want the same device and another key of kubelet")
+	}
+	if _, err := load(e.files); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAKillBetweenKeyAndCertificateLosesNothing(t *testing.T) {
+	s := newSite(t, time.Now)
+	config := s.config(t)
+	e := mustJoin(t, config)
+	run(t, e)
+	before, err := os.ReadFile(e.files.AgentCert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.RenewNow(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	// As it is after the key was written and before the certificate was.
+	if err := os.Rename(e.files.AgentCert, e.files.AgentCert+nextSuffix); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(e.files.AgentCert, before, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.asked.Store(0)
+	mustJoin(t, config)
+	if s.asked.Load() != 0 {
+		t.Error("the node asked the server again")
+	}
+}
+
+func TestNewAuthoritiesAreTrustedAndFormerTokensStayGood(t *testing.T) {
+	s, next := newSite(t, time.Now), newSite(t, time.Now)
+	config := s.config(t)
+	e := mustJoin(t, config)
+	run(t, e)
+	for _, told := range [][]*x509.Certificate{{s.ca.Cert, next.ca.Cert}, {next.ca.Cert, s.ca.Cert}} {
+		s.told = pki.EncodeCert(told...)
+		if err := e.RenewNow(t.Context(), false); err != nil {
+			t.Fatal(err)
+		}
+		mustJoin(t, config) // with the token that names the first one
+	}
+	if pin := e.Identity().Pin; pin != next.pin {
+		t.Errorf("the cluster's pin is %s, want %s", pin, next.pin)
+	}
+	config.Token = next.token()
+	mustJoin(t, config)
+}
+
+func TestTimeIsLearnedWhereTheClockIsWrong(t *testing.T) {
+	for _, off := range []time.Duration{-50 * 365 * 24 * time.Hour, 3 * 365 * 24 * time.Hour} {
+		s := newSite(t, time.Now)
+		config := s.config(t)
+		var shift atomic.Int64
+		shift.Store(int64(off))
+		config.Now = func() time.Time { return time.Now().Add(time.Duration(shift.Load())) }
+		config.Learn = func(now time.Time) { shift.Store(int64(time.Until(now))) }
+		e := mustJoin(t, config)
+		if d := time.Duration(shift.Load()).Abs(); d > time.Minute {
+			t.Errorf("clock off by %s: still off by %s", off, d)
+		}
+		// The same while the node runs.
+		shift.Store(int64(off))
+		e.timed.Store(false)
+		run(t, e)
+		eventually(t, "the time", func() bool { return time.Duration(shift.Load()).Abs() < time.Minute })
+	}
+}
+
+func TestTimeCountsOnlyWithTheSignatureOfAnAuthorityOfTheNode(t *testing.T) {
+	s, other := newSite(t, time.Now), newSite(t, time.Now)
+	config := s.config(t)
+	config.Learn = func(time.Time) { t.Error("a time was believed") }
+	e := start(t, config)
+	if err := e.learnTime(t.Context(), []*x509.Certificate{other.ca.Cert}); err == nil {
+		t.Error("a server of another cluster told the time")
+	}
+	answer := wire.TimeResponse{Now: time.Now()}
+	signature, err := s.ca.SignDigest(wire.TimeDigest("old", answer.Now))
+	answer.Signatures = [][]byte{signature}
+	if err != nil || signed(answer, "new", []*x509.Certificate{s.ca.Cert}) {
+		t.Error("an answer to another question was believed", err)
 	}
 }
 

@@ -27,8 +27,12 @@ type site struct {
 	ca, clients *pki.CA
 	pin         wire.Pin
 	clock       func() time.Time
-	asked       atomic.Int32
-	answer      atomic.Pointer[func(w http.ResponseWriter, r *http.Request) bool]
+	// grace is for how long after its end a certificate renews.
+	grace time.Duration
+	// told is the bundle of server authorities that nodes are told; nil for none.
+	told   []byte
+	asked  atomic.Int32
+	answer atomic.Pointer[func(w http.ResponseWriter, r *http.Request) bool]
 }
 
 const bearer = "abcdef.abcdefghijklmnopqrstuvwxyz"
@@ -75,6 +79,15 @@ func (s *site) serving(t *testing.T, name string) tls.Certificate {
 func (s *site) mux() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+wire.PathCACerts, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(pki.EncodeCert(s.ca.Cert)) })
+	mux.HandleFunc("GET "+wire.PathTime, func(w http.ResponseWriter, r *http.Request) {
+		answer := wire.TimeResponse{Now: s.clock().UTC().Round(0)}
+		signature, err := s.ca.SignDigest(wire.TimeDigest(r.URL.Query().Get("nonce"), answer.Now))
+		answer.Signatures = [][]byte{[]byte("another"), signature}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+		}
+		writeJSON(w, http.StatusOK, answer)
+	})
 	mux.HandleFunc("POST "+wire.PathPrefix, func(w http.ResponseWriter, r *http.Request) {
 		s.asked.Add(1)
 		if answer := s.answer.Load(); answer != nil && (*answer)(w, r) {
@@ -96,7 +109,11 @@ func (s *site) issue(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.URL.Path == wire.PathRenew {
-		if _, err := pki.VerifyNode(r.TLS.PeerCertificates, pki.Pool(s.clients.Cert), s.clock()); err != nil {
+		at := s.clock()
+		if end := r.TLS.PeerCertificates[0].NotAfter; at.After(end) && at.Before(end.Add(s.grace)) {
+			at = end
+		}
+		if _, err := pki.VerifyNode(r.TLS.PeerCertificates, pki.Pool(s.clients.Cert), at); err != nil {
 			refuse(w, http.StatusForbidden, wire.CodeIdentity, err.Error())
 			return
 		}
@@ -111,6 +128,7 @@ func (s *site) issue(w http.ResponseWriter, r *http.Request) {
 
 func (s *site) sign(request wire.JoinRequest) (*wire.JoinResponse, error) {
 	response := &wire.JoinResponse{
+		ServerCA: s.told, Now: s.clock(),
 		ClientCA: pki.EncodeCert(s.clients.Cert),
 		Cluster:  wire.ClusterConfig{ClusterDomain: "cluster.local", ClusterDNS: []netip.Addr{netip.MustParseAddr("10.43.0.10")}},
 	}
@@ -144,8 +162,9 @@ func (s *site) token() string {
 
 func (s *site) config(t *testing.T) Config {
 	t.Helper()
+	dir := t.TempDir()
 	return Config{
-		Layout: paths.New(filepath.Join(t.TempDir(), "data")), Server: s.URL, Token: s.token(),
+		Layout: paths.Layout{DataDir: filepath.Join(dir, "data"), RunDir: filepath.Join(dir, "run")}, Server: s.URL, Token: s.token(),
 		NodeName: "edge-1", Now: s.clock, JoinTimeout: 20 * time.Second,
 	}
 }
@@ -157,7 +176,8 @@ func start(t *testing.T, config Config) *Enroll {
 		t.Fatal(err)
 	}
 	e.pace.joinFirst, e.pace.joinLast = time.Millisecond, 5*time.Millisecond
-	e.pace.renewCheck, e.pace.renewFirst, e.pace.renewLast = 2*time.Millisecond, time.Millisecond, 2*time.Millisecond
+	e.pace.check = func(time.Duration) time.Duration { return 2 * time.Millisecond }
+	e.pace.first, e.pace.last = time.Millisecond, 2*time.Millisecond
 	return e
 }
 

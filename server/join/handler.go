@@ -138,7 +138,7 @@ func (s *Server) join(r *http.Request, body func() (*wire.JoinRequest, error)) (
 	if err := s.admit(r.Context(), tokens, nodes, token, c); err != nil {
 		return nil, err
 	}
-	if err := nodes.Renewed(r.Context(), c.node, c.device, request.Trusts, pki.PinOf(a.Client.Cert)); err != nil {
+	if err := nodes.Renewed(r.Context(), c.node, c.device, request.Trusts, wire.Pin{}); err != nil {
 		return nil, err
 	}
 	response, err := s.issue(a, request, c)
@@ -241,7 +241,10 @@ func (s *Server) renew(r *http.Request, body func() (*wire.JoinRequest, error)) 
 		return nil, err
 	}
 	// Take, not Get: a record that was deleted by hand comes back.
-	if err := nodes.Renewed(r.Context(), peer.node, peer.device, request.Trusts, pki.PinOf(a.Client.Cert)); err != nil {
+	// That of the certificate that was shown: it proves that the node has saved
+	// what it got.
+	issuer := a.ClientIssuer(r.TLS.PeerCertificates[0])
+	if err := nodes.Renewed(r.Context(), peer.node, peer.device, request.Trusts, issuer); err != nil {
 		return nil, err
 	}
 	response, err := s.issue(a, request, c)

@@ -49,8 +49,8 @@ type Claim struct {
 	// they ask for and whatever token they have.
 	Revoked []wire.Pin
 	// Trusts are the pins of the server authorities that the node said it trusts
-	// when it was certified last, and Issuer that of the authority that signed its
-	// certificate then; empty and zero if that was never noted.
+	// when it was certified last, and Issuer that of the authority that had signed
+	// the certificate with which it asked for that; zero after a join.
 	Trusts []wire.Pin
 	Issuer wire.Pin
 	// From is where the device came from when it joined last, and Joined when
