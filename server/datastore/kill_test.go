@@ -16,11 +16,17 @@ import (
 
 const helperEnv = "KEDGE_TEST_DATASTORE"
 
-// TestMain turns the test binary into a server when it is asked to.
+// TestMain turns the test binary into a server, or one that saves, when it is asked to.
 func TestMain(m *testing.M) {
 	if dirs := os.Getenv(helperEnv); dirs != "" {
 		data, run, _ := strings.Cut(dirs, ":")
 		if err := serveUntilKilled(data, run); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+		return
+	}
+	if data := os.Getenv(saverEnv); data != "" {
+		if err := saveUntilKilled(data); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 		}
 		return
