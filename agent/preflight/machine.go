@@ -31,12 +31,17 @@ type machine struct {
 	// resolve asks one resolver for a name; an answer that the name is unknown is
 	// one.
 	resolve func(ctx context.Context, server netip.Addr, name string) error
+	// lookup asks all of them for the addresses of a name.
+	lookup func(ctx context.Context, name string) ([]netip.Addr, error)
 }
 
 func newMachine(cfg Config) *machine {
 	return &machine{
 		cfg: cfg, probe: host.NewProbe(), listen: tryListen, statfs: statfs, write: tryWrite,
 		adjtime: adjtime, nofile: nofile, resolve: askResolver,
+		lookup: func(ctx context.Context, name string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", name)
+		},
 	}
 }
 

@@ -49,6 +49,20 @@ func (s *seen) signed(roots []*x509.Certificate, at time.Time) error {
 	return pki.ServerTLS(pki.Pool(roots...), func() time.Time { return at }).VerifyConnection(s.shown)
 }
 
+// ofCluster tells whether one of the roots has signed what was shown, whatever its
+// names and dates are.
+func (s *seen) ofCluster(roots []*x509.Certificate) bool {
+	chain := s.shown.PeerCertificates
+	if len(chain) == 0 {
+		return false
+	}
+	_, err := chain[0].Verify(x509.VerifyOptions{
+		Roots: pki.Pool(roots...), Intermediates: pki.Pool(chain[1:]...), CurrentTime: chain[0].NotAfter.Add(-time.Second),
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+	})
+	return err == nil
+}
+
 // clockMargin is by how much clocks may differ before it is worth a word.
 const clockMargin = time.Minute
 
@@ -65,14 +79,13 @@ func (v *visit) judge(ctx context.Context, s seen, took time.Duration) []finding
 	now := v.now()
 	err := s.signed(roots, now)
 	var invalid x509.CertificateInvalidError
-	var unknown x509.UnknownAuthorityError
 	switch {
+	case !s.ofCluster(roots):
+		return append(out, v.between(ctx, s)...)
 	case err == nil:
 		return append(out, finding.New(finding.Server, finding.OK, "%s is the server of the token and answers after %d ms", v.target, took.Milliseconds()))
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return append(out, v.outOfDate(s, roots)...)
-	case errors.As(err, &unknown):
-		return append(out, v.between(ctx, s)...)
 	}
 	return append(out, finding.New(finding.ServerCert, finding.Error, "the certificate of %s: %v", v.target, err))
 }
@@ -111,7 +124,7 @@ func (v *visit) outOfDate(s seen, roots []*x509.Certificate) []finding.Finding {
 // stranger tells a server of another cluster, whose certificate its own authority
 // has signed, from somebody in between.
 func (v *visit) stranger(ctx context.Context, s seen) []finding.Finding {
-	if s.signed(s.authorities, v.now()) != nil && s.signed(s.authorities, s.date) != nil {
+	if !s.ofCluster(s.authorities) {
 		return v.between(ctx, s)
 	}
 	var want string

@@ -41,7 +41,7 @@ func (m *machine) server(ctx context.Context) []finding.Finding {
 	}
 	w := &visit{machine: m, target: target, known: known}
 	w.dialer = pipe.New(pipe.Config{
-		Server: target, Proxy: m.cfg.Proxy, NetDial: w.dial, Lookup: lookup,
+		Server: target, Proxy: m.cfg.Proxy, NetDial: w.dial, Lookup: w.patient,
 		TLS: func() (*tls.Config, error) { return anybody(target), nil },
 	}, slog.New(slog.DiscardHandler))
 	return append(out, w.run(ctx)...)
@@ -100,11 +100,11 @@ func (v *visit) dial(ctx context.Context, network, addr string) (net.Conn, error
 	return (&net.Dialer{Timeout: connectFor}).DialContext(ctx, network, addr)
 }
 
-// lookup tells a resolver that is silent from a name that is unknown.
-func lookup(ctx context.Context, name string) ([]netip.Addr, error) {
+// patient tells a resolver that is silent from a name that is unknown.
+func (v *visit) patient(ctx context.Context, name string) ([]netip.Addr, error) {
 	limited, cancel := context.WithTimeout(ctx, lookupFor)
 	defer cancel()
-	found, err := net.DefaultResolver.LookupNetIP(limited, "ip", name)
+	found, err := v.lookup(limited, name)
 	if err != nil && limited.Err() != nil {
 		return nil, &net.DNSError{Err: "no answer within " + lookupFor.String(), Name: name, IsTimeout: true}
 	}

@@ -72,9 +72,18 @@ func onlyFlagsOfDaemon(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// subject is what would be started here.
+// subject is what would be started here, or what runs.
 func (o *checkOptions) subject(ctx context.Context, flags []string, warn io.Writer) (*subject, error) {
-	daemon, err := daemonWith(o.role, flags)
+	s, err := o.subjectOf(ctx, o.role, flags, warn)
+	if err == nil && o.role == "" && s.down == nil && s.report.Role != s.role {
+		// The configuration does not tell, the daemon does.
+		return o.subjectOf(ctx, s.report.Role, flags, io.Discard)
+	}
+	return s, err
+}
+
+func (o *checkOptions) subjectOf(ctx context.Context, role string, flags []string, warn io.Writer) (*subject, error) {
+	daemon, err := daemonWith(role, flags)
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,7 @@ var exitMeanings = []struct {
 	meaning string
 }{
 	{exitOK, "Done; a daemon that was told to stop has stopped in order. For `kedge status`: every component is ready."},
-	{exitFailure, "The work failed; the reason is on standard error. For `kedge status`: the daemon runs but is not ready; for `kedge bandwidth plan --check`: the kernel differs from the plan."},
+	{exitFailure, "The work failed; the reason is on standard error. For `kedge status`: the daemon runs but is not ready; for `kedge check` and `kedge doctor`: there is an error among the findings; for `kedge cert check`: a certificate has ended or ends soon; for `kedge bandwidth plan --check`: the kernel differs from the plan."},
 	{exitUsage, "The command line, an environment variable or a configuration file is wrong; nothing was started or changed."},
 	{exitNotRunning, "No daemon runs on this data directory."},
 	{exitInterrupted, "Interrupted: a command ended by Ctrl-C, or a daemon by a second signal before it had stopped in order."},
