@@ -1,0 +1,111 @@
+//go:build namespace
+
+package snapshot
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// mounted is a small file system of size MiB, which the calling goroutine alone
+// sees.
+func mounted(t *testing.T, size int) string {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("root is needed to mount a tmpfs")
+	}
+	runtime.LockOSThread() // for good: the thread ends with the test
+	if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
+		t.Skipf("no mount namespace of its own: %v", err)
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, fmt.Sprintf("size=%dm", size)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+func random(t *testing.T, n int) []byte {
+	t.Helper()
+	raw := make([]byte, n)
+	if _, err := rand.Read(raw); err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+// small makes a server whose snapshots are on a file system of size MiB and whose
+// database has pages of content that no compression makes smaller.
+func small(t *testing.T, size, pages int) *server {
+	t.Helper()
+	dir := mounted(t, size)
+	s := newServer(t, func(c *Config) { c.Dir = filepath.Join(dir, "snapshots") })
+	s.db.content = random(t, pages*4096)
+	if err := os.WriteFile(s.cfg.Database, make([]byte, len(s.db.content)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestTooLittleSpaceIsSaidBeforeAnythingIsWritten(t *testing.T) {
+	s := small(t, 50, 4096) // 16 MiB of database need 24 and 32 that stay free
+	s.db.during = func() { t.Error("the copy was begun") }
+	_, err := s.Save(t.Context(), "")
+	if !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("got %v", err)
+	}
+	if left := s.left(t); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+}
+
+func TestDiskThatFillsWhileSavingIsGivenBack(t *testing.T) {
+	for name, filler := range map[string]int{"while copying": 62, "while packing": 45} {
+		t.Run(name, func(t *testing.T) {
+			s := small(t, 66, 4096)
+			other := filepath.Join(filepath.Dir(s.cfg.Dir), "other")
+			s.db.during = func() {
+				// Somebody else writes.
+				if err := os.WriteFile(other, make([]byte, filler<<20), 0o600); err != nil {
+					t.Error(err)
+				}
+			}
+			_, err := s.Save(t.Context(), "")
+			if !errors.Is(err, unix.ENOSPC) {
+				t.Errorf("got %v", err)
+			}
+			if left := s.left(t); len(left) > 0 {
+				t.Errorf("left: %v", left)
+			}
+			s.db.during = nil
+			if err := os.Remove(other); err != nil {
+				t.Fatal(err)
+			}
+			s.mustSave(t, "")
+		})
+	}
+}
+
+func TestOthersKeepTheirPartOfTheDisk(t *testing.T) {
+	// Packed it is larger than was expected, which would leave less than 32 MiB.
+	s := small(t, 60, 4096)
+	_, err := s.Save(t.Context(), "")
+	if !errors.Is(err, unix.ENOSPC) || len(s.left(t)) > 0 {
+		t.Errorf("got %v, left %v", err, s.left(t))
+	}
+}
