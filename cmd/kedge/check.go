@@ -83,7 +83,7 @@ func (o *checkOptions) subject(ctx context.Context, flags []string, warn io.Writ
 }
 
 func (o *checkOptions) subjectOf(ctx context.Context, role string, flags []string, warn io.Writer) (*subject, error) {
-	daemon, err := daemonWith(role, flags)
+	daemon, err := daemonOfRole(role, flags)
 	if err != nil {
 		return nil, err
 	}

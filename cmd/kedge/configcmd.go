@@ -65,12 +65,12 @@ func roleCommand(cmd *cobra.Command, args []string) (*cobra.Command, error) {
 	default:
 		return nil, usageError(fmt.Errorf("one role at a time, got %q: flags of the daemon go after --", args))
 	}
-	return daemonWith(role, flags)
+	return daemonOfRole(role, flags)
 }
 
-// daemonWith returns the command of the daemon of a role, with its flags parsed.
+// daemonOfRole returns the command of the daemon of a role, with its flags parsed.
 // Without a role it is agent where a server to join is configured, else server.
-func daemonWith(role string, flags []string) (*cobra.Command, error) {
+func daemonOfRole(role string, flags []string) (*cobra.Command, error) {
 	if role == "" {
 		role = "server"
 		if peek("server") != "" {
