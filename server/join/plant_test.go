@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,6 +30,7 @@ import (
 type plant struct {
 	*httptest.Server
 	join  *Server
+	ahead atomic.Int64 // how far the clock of the server is ahead
 	api   *fake.Clientset
 	paths certs.Paths
 	ca    *x509.Certificate
@@ -50,14 +52,18 @@ func newPlant(t *testing.T, extra map[string]http.Handler) *plant {
 		t.Fatal(err)
 	}
 	p.join = New(Config{
-		Certs: p.paths, Cluster: wire.ClusterConfig{ClusterDomain: "cluster.local"}, LocalNode: "server-1",
+		Authorities: func() (*certs.Authorities, error) { return certs.ReadAuthorities(p.paths, 0) }, Grace: DefaultGrace,
+		Now:        func() time.Time { return time.Now().Add(time.Duration(p.ahead.Load())) },
+		BarredFile: filepath.Join(config.Layout.DataDir, "barred.json"),
+		Cluster:    wire.ClusterConfig{ClusterDomain: "cluster.local"}, LocalNode: "server-1",
 		Client: func() (kubernetes.Interface, error) { return p.api, nil },
 	}, slog.New(slog.NewTextHandler(p.log, nil)))
 	pair, err := tls.LoadX509KeyPair(p.paths.Serving.Cert, p.paths.Serving.Key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.Server = httptest.NewUnstartedServer(p.join.RefuseReplaced(p.join.Handler(extra)))
+	p.Server = httptest.NewUnstartedServer(p.join.RefuseBarred(p.join.Handler(extra)))
+	p.Listener = p.join.Track(p.Listener)
 	p.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequestClientCert}
 	p.StartTLS()
 	t.Cleanup(p.Close)
@@ -185,4 +191,21 @@ func first(t *testing.T, text []byte) *x509.Certificate {
 		t.Fatal(err)
 	}
 	return parsed[0]
+}
+
+func parsed(t *testing.T, m *machine) *x509.Certificate {
+	t.Helper()
+	cert, err := x509.ParseCertificate(m.cert.Certificate[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cert
+}
+
+// requestOf is a request that came with the machine's certificate.
+func requestOf(t *testing.T, m *machine) *http.Request {
+	t.Helper()
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{parsed(t, m)}}
+	return r
 }

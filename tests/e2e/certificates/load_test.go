@@ -1,7 +1,6 @@
 package certificates
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,9 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/remotecommand"
 
 	"github.com/kedge-io/kedge/tests/lab"
 	"github.com/kedge-io/kedge/tests/lab/cluster"
@@ -66,7 +63,7 @@ func startLoad(t *testing.T, c *cluster.Cluster) *load {
 	for _, n := range c.Agents[:2] {
 		own := account(t, c, n.Host, "https://127.0.0.1:6444")
 		l.repeat(ctx, "list through the endpoint of "+n.Name(), 500*time.Millisecond, func(ctx context.Context) error { return list(ctx, own) })
-		l.repeat(ctx, "exec on "+n.Name(), time.Second, func(ctx context.Context) error { return run(ctx, lasting, "app-"+n.Name()) })
+		l.repeat(ctx, "exec on "+n.Name(), 2*time.Second, func(ctx context.Context) error { return run(ctx, c, "app-"+n.Name()) })
 		l.repeat(ctx, "logs of "+n.Name(), time.Second, func(ctx context.Context) error { return logs(ctx, lasting, "app-"+n.Name()) })
 	}
 	from, to := podOf(t, c, c.Agents[0]), podOf(t, c, c.Agents[1])
@@ -100,25 +97,12 @@ func list(ctx context.Context, config *rest.Config) error {
 	return err
 }
 
-func run(ctx context.Context, config *rest.Config, pod string) error {
-	client, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		return err
+func run(ctx context.Context, c *cluster.Cluster, pod string) error {
+	out, err := c.TryKubectl(ctx, "exec", pod, "--", "sum", "/app")
+	if err == nil && out == "" {
+		err = errors.New("no output")
 	}
-	request := client.CoreV1().RESTClient().Post().Resource("pods").Namespace("default").Name(pod).SubResource("exec").
-		VersionedParams(&corev1.PodExecOptions{Command: []string{"sum", "/app"}, Stdout: true, Stderr: true}, scheme.ParameterCodec)
-	executor, err := remotecommand.NewWebSocketExecutor(config, "GET", request.URL().String())
-	if err != nil {
-		return err
-	}
-	var out, trouble bytes.Buffer
-	if err := executor.StreamWithContext(ctx, remotecommand.StreamOptions{Stdout: &out, Stderr: &trouble}); err != nil {
-		return fmt.Errorf("%w: %s", err, trouble.String())
-	}
-	if out.Len() == 0 {
-		return errors.New("no output")
-	}
-	return nil
+	return err
 }
 
 func logs(ctx context.Context, config *rest.Config, pod string) error {
