@@ -85,7 +85,7 @@ func (r *registry) token(w http.ResponseWriter, req *http.Request) {
 }
 
 // serveRoute starts a proxy with one route.
-func serveRoute(t *testing.T, r route) *proxy {
+func serveRoute(t testing.TB, r route) *proxy {
 	t.Helper()
 	p, err := newProxy(slog.New(slog.DiscardHandler))
 	if err != nil {
