@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/kedge-io/kedge/internal/fsx"
@@ -46,8 +47,9 @@ type maker struct {
 	// new keys as well.
 	replace, newKeys bool
 
-	state State
-	kinds map[Pair]kind
+	state  State
+	kinds  map[Pair]kind
+	issued atomic.Int32 // leaves
 }
 
 func newMaker(config Config, now time.Time, log *slog.Logger) (*maker, error) {
@@ -195,6 +197,7 @@ func (m *maker) leaves() error {
 			}
 			cert, wrote, err := m.issue(issuer, l)
 			if wrote && err == nil {
+				m.issued.Add(1)
 				m.log.Debug("certificate issued", "file", l.pair.Cert, "until", cert.NotAfter)
 			}
 			return err

@@ -75,6 +75,9 @@ func (k *Keeper) ensure(replace, newKeys bool) error {
 	}
 	m.replace, m.newKeys = replace, newKeys
 	failed := m.run()
+	if n := m.issued.Load(); n > 0 && !replace && k.current.Load() != nil {
+		k.log.Info("certificates renewed", "count", n)
+	}
 	// What was reached counts even when a later step failed: who has switched
 	// must not sign with the former authority.
 	a, err := ReadAuthorities(k.paths, k.config.Lifetime)
