@@ -63,7 +63,7 @@ func small(t *testing.T, size, pages int) *server {
 }
 
 func TestTooLittleSpaceIsSaidBeforeAnythingIsWritten(t *testing.T) {
-	s := small(t, 50, 4096) // 16 MiB of database need 24 and 32 that stay free
+	s := small(t, 39, 1280) // 5 MiB of database need 7.5 and 32 that stay free
 	s.db.during = func() { t.Error("the copy was begun") }
 	_, err := s.Save(t.Context(), "")
 	if !errors.Is(err, unix.ENOSPC) {
@@ -75,9 +75,9 @@ func TestTooLittleSpaceIsSaidBeforeAnythingIsWritten(t *testing.T) {
 }
 
 func TestDiskThatFillsWhileSavingIsGivenBack(t *testing.T) {
-	for name, filler := range map[string]int{"while copying": 62, "while packing": 45} {
+	for name, filler := range map[string]int{"while copying": 47, "while packing": 12} {
 		t.Run(name, func(t *testing.T) {
-			s := small(t, 66, 4096)
+			s := small(t, 50, 1280)
 			other := filepath.Join(filepath.Dir(s.cfg.Dir), "other")
 			s.db.during = func() {
 				// Somebody else writes.
@@ -103,7 +103,7 @@ func TestDiskThatFillsWhileSavingIsGivenBack(t *testing.T) {
 
 func TestOthersKeepTheirPartOfTheDisk(t *testing.T) {
 	// Packed it is larger than was expected, which would leave less than 32 MiB.
-	s := small(t, 60, 4096)
+	s := small(t, 40, 1280)
 	_, err := s.Save(t.Context(), "")
 	if !errors.Is(err, unix.ENOSPC) || len(s.left(t)) > 0 {
 		t.Errorf("got %v, left %v", err, s.left(t))
