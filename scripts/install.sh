@@ -131,13 +131,13 @@ public_key() {
 	awk 'function byte(p) { return 16 * index(digits, substr(h, p, 1)) + index(digits, substr(h, p + 1, 1)) - 17 }
 	function element(p, tag,   l, n) {
 		l = byte(p + 2); body = p + 4
-		if (substr(h, p, 2) != tag || l == 128 || l > 131) exit bad = 1
-		if (l > 128) for (n = l - 128, l = 0; n > 0; n--) { l = 256 * l + byte(body); body += 2 }
+		if (substr(h, p, 2) != tag || l == 128 || l > 131) exit 1
+		if (l > 128) { n = l - 128; for (l = 0; n > 0; n--) { l = 256 * l + byte(body); body += 2 } }
 		after = body + 2 * l
-		if (after > length(h) + 1) exit bad = 1
+		if (after > length(h) + 1) exit 1
 	}
 	{ h = $0; digits = "0123456789abcdef"; bad = 1
-		element(1, "30"); if (after != length(h) + 1) exit bad
+		element(1, "30"); if (after != length(h) + 1) exit 1
 		element(body, "30"); element(body, "a0")
 		n = split("02 30 30 30 30", tags, " "); for (i = 1; i <= n; i++) element(after, tags[i])
 		key = after; element(key, "30"); for (p = key; p < after; p += 2) printf "\\0%03o", byte(p)
@@ -148,17 +148,17 @@ public_key() {
 # get NAME FILE [OPTION...]: one of the install files.
 get() {
 	name=$1 file=$2 rc=0 && shift 2
-	case $from in /*) cp "$from/$name" "$file" && return || return 23 ;; esac
+	case $from in /*) cp "$from/$name" "$file" 2>"$tmp/said" && return || return 23 ;; esac
 	[ -f "$tmp/ca.pem" ] || { fetch -L "$@" -o "$file" "$from/$name" && return || return; }
 	set -- --cacert "$tmp/ca.pem" "$@" -o "$file"
-	fetch "$@" "$from/v1-kedge/dist/$name" 2>"$tmp/said" || rc=$?
-	case $rc in 0) return ;; 51 | 60) ;; *) cat "$tmp/said" >&2 && return "$rc" ;; esac
+	fetch "$@" "$from/v1-kedge/dist/$name" || rc=$?
+	case $rc in 51 | 60) ;; *) return "$rc" ;; esac
 	# The server's certificate does not have this address; it has kedge's own name for servers.
 	port=${from##*:} at=${from#https://}
 	case $port in *[!0-9]*) port=443 ;; esac
 	fetch "$@" --connect-to "::${at%:"$port"}:$port" "https://server.kedge.internal:$port/v1-kedge/dist/$name"
 }
-fetch() { curl -fsS --connect-timeout 20 --speed-limit 1 --speed-time 60 "$@"; }
+fetch() { curl -fsS --connect-timeout 20 --speed-limit 1 --speed-time 60 "$@" 2>"$tmp/said"; }
 sum_of() { [ ! -f "$1" ] || sha256sum "$1" | cut -c 1-64; }
 size_of() { if [ -f "$1" ]; then wc -c <"$1"; else echo 0; fi; }
 
@@ -166,7 +166,7 @@ size_of() { if [ -f "$1" ]; then wc -c <"$1"; else echo 0; fi; }
 download() {
 	[ -n "$from" ] || die 'where from? Set KEDGE_URL and KEDGE_TOKEN to join a server, or INSTALL_KEDGE_FROM to a URL or folder with a release'
 	if [ "$from" = "$url" ] || [ "$from" = "$SERVED_URL" ]; then find_key; fi
-	get sha256sums.txt "$tmp/sums" || die "$from gives no list of programs (sha256sums.txt). Nothing was changed. The clock here says $(date -u)"
+	get sha256sums.txt "$tmp/sums" || die "$from gives no list of programs (sha256sums.txt): $(cat "$tmp/said"). Nothing was changed. The clock here says $(date -u)"
 	sum=$(awk -v f="kedge-linux-$arch" '$2 == f || $2 == "*" f { print $1 }' "$tmp/sums")
 	[ ${#sum} = 64 ] || die "$from has no kedge for $arch: put kedge-linux-$arch of its release there (on a server into DATA-DIR/server/dist). Nothing was changed"
 	[ "$(sum_of "$program")" != "$sum" ] || return 0
@@ -180,10 +180,10 @@ download() {
 		[ "$(size_of "$part")" -le "$size" ] || [ $rc = 0 ] || tries=1 # it got on
 		case $rc in
 		0) [ "$(sum_of "$part")" = "$sum" ] || { rm -f "$part" && [ $tries -lt 2 ]; } || die 'what came is not what the list of programs names, and was thrown away' ;;
-		23) die "$bin_dir has no room for kedge: make room and try again. Nothing was changed" ;;
+		23) die "$bin_dir has no room for kedge ($(cat "$tmp/said")): make room and try again. Nothing was changed" ;;
 		22 | 33 | 36) [ $tries = 1 ] || rm -f "$part" ;; # the server is busy, or it cannot be resumed
 		esac
-		[ $rc = 0 ] || [ $tries -lt 6 ] || { keep_part=1 && die "the download was cut (curl: $rc). The same command goes on at byte $(size_of "$part")"; }
+		[ $rc = 0 ] || [ $tries -lt 6 ] || { keep_part=1 && die "the download was cut: $(cat "$tmp/said"). The same command goes on at byte $(size_of "$part")"; }
 		[ $rc = 0 ] || sleep $((2 * tries))
 	done
 	chmod 755 "$part"
@@ -215,7 +215,7 @@ packages() {
 	elif have dnf; then dnf install -y -q "$@" || rc=$?
 	elif have zypper; then zypper -n -q install "$@" || rc=$?
 	else rc=127; fi >"$tmp/said" 2>&1 </dev/null
-	brought="$brought $(installed | grep -vxF -f "$tmp/before" | tr '\n' ' ')"
+	brought="${brought:+$brought }$(installed | grep -vxF -f "$tmp/before" | tr '\n' ' ')"
 	for p in $missing; do have "$p" || die "$p is missing and no package could be installed ($rc: $(tail -n 2 "$tmp/said")). Install$missing and try again. Nothing was changed"; done
 }
 installed() { if have dpkg-query; then dpkg-query -W -f '${db:Status-Abbrev}${Package}\n' | sed -n 's/^ii //p'; elif have apk; then apk info -q; else rpm -qa --qf '%{NAME}\n'; fi | sort; }
@@ -294,7 +294,7 @@ main() {
 	write "$env_file" 600 cat "$tmp/env"
 	write "$unit_file" "$([ $init = systemd ] && echo 644 || echo 755)" unit $init
 	for tool in kubectl crictl ctr; do
-		case ${INSTALL_KEDGE_SYMLINK:-} in skip) ;; force) ln -sf kedge "$bin_dir/$tool" ;; *) have $tool || ln -s kedge "$bin_dir/$tool" ;; esac
+		case ${INSTALL_KEDGE_SYMLINK:-} in skip) ;; force) ln -sf kedge "$bin_dir/$tool" ;; *) have $tool || [ -e "$bin_dir/$tool" ] || ln -s kedge "$bin_dir/$tool" ;; esac
 	done
 	! on "${INSTALL_KEDGE_SKIP_ENABLE:-}" || { say "kedge $version is installed, neither enabled nor started" && return; }
 	if [ -z "$changed" ] && service runs && ! on "${INSTALL_KEDGE_FORCE_RESTART:-}"; then
