@@ -105,7 +105,7 @@ func (h *Host) PowerOn(ctx context.Context) error {
 
 func (h *Host) startInit(ctx context.Context, cg cgroupSet) (*initProc, error) {
 	config, err := json.Marshal(hostConfig{
-		Name: h.Name(), Dir: h.Dir(), Nameserver: exchangeIP.String(), Search: Zone,
+		Name: h.Name(), Dir: h.Dir(), Root: h.lab.roots[h.Name()], Nameserver: exchangeIP.String(), Search: Zone,
 	})
 	if err != nil {
 		return nil, err

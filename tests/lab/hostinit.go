@@ -18,6 +18,7 @@ import (
 type hostConfig struct {
 	Name       string
 	Dir        string // the host's directory on the machine's disk
+	Root       string // another root file system; empty for the machine's
 	Nameserver string
 	Search     string
 }
@@ -87,6 +88,9 @@ func (c hostConfig) mountAll() error {
 		return fmt.Errorf("make mounts private: %w", err)
 	}
 	steps := []func() error{c.overlays, c.binds, c.kernel, c.files}
+	if c.Root != "" {
+		steps = []func() error{c.ownRoot, c.kernel, c.files}
+	}
 	for _, step := range steps {
 		if err := step(); err != nil {
 			return err
@@ -129,17 +133,44 @@ func (c hostConfig) overlays() error {
 }
 
 // binds puts the kept directories in place.
-func (c hostConfig) binds() error {
+func (c hostConfig) binds() error { return c.bindsBelow("/") }
+
+func (c hostConfig) bindsBelow(root string) error {
 	for _, dir := range kept {
-		from := filepath.Join(c.Dir, "disk", dir)
-		if err := errors.Join(os.MkdirAll(from, 0o755), os.MkdirAll(dir, 0o755)); err != nil {
+		from, to := filepath.Join(c.Dir, "disk", dir), filepath.Join(root, dir)
+		if err := errors.Join(os.MkdirAll(from, 0o755), os.MkdirAll(to, 0o755)); err != nil {
 			return err
 		}
-		if err := unix.Mount(from, dir, "", unix.MS_BIND, ""); err != nil {
+		if err := unix.Mount(from, to, "", unix.MS_BIND, ""); err != nil {
 			return fmt.Errorf("bind %s: %w", dir, err)
 		}
 	}
 	return nil
+}
+
+// ownRoot makes a file system of the host's own its root: Root to read, and what is written goes to
+// the host's directory. The machine's is out of sight then.
+func (c hostConfig) ownRoot() error {
+	root, u, w := filepath.Join(c.Dir, "root"), filepath.Join(c.Dir, "upper"), filepath.Join(c.Dir, "work")
+	if err := errors.Join(os.MkdirAll(root, 0o755), os.MkdirAll(u, 0o755), os.MkdirAll(w, 0o755)); err != nil {
+		return err
+	}
+	if err := unix.Mount("lab", root, "overlay", 0, "lowerdir="+c.Root+",upperdir="+u+",workdir="+w); err != nil {
+		return fmt.Errorf("mount overlay of %s: %w", c.Root, err)
+	}
+	if err := c.bindsBelow(root); err != nil {
+		return err
+	}
+	for _, dir := range []string{"/dev", "/proc", "/sys"} {
+		if err := unix.Mount(dir, root+dir, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+			return fmt.Errorf("bind %s: %w", dir, err)
+		}
+	}
+	old := filepath.Join(root, "mnt")
+	if err := unix.PivotRoot(root, old); err != nil {
+		return fmt.Errorf("make %s the root: %w", root, err)
+	}
+	return errors.Join(os.Chdir("/"), unix.Unmount("/mnt", unix.MNT_DETACH))
 }
 
 // kernel mounts /run, /proc and /sys of this host's namespaces. A new /sys hides the cgroup trees

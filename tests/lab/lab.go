@@ -24,6 +24,7 @@ type Lab struct {
 	sites map[string]*SiteNet
 	hosts map[string]*Host
 	order []string // host names as in the topology
+	roots map[string]string
 	dns   *nameServer
 
 	close sync.Once
@@ -53,7 +54,7 @@ func Up(ctx context.Context, t Topology, out string) (*Lab, error) {
 	if err := Sweep(); err != nil {
 		return nil, fmt.Errorf("sweep what an earlier laboratory left: %w", err)
 	}
-	l := &Lab{out: out, sites: map[string]*SiteNet{}, hosts: map[string]*Host{}}
+	l := &Lab{out: out, roots: t.Roots, sites: map[string]*SiteNet{}, hosts: map[string]*Host{}}
 	if err := l.begin(); err != nil {
 		return nil, err
 	}

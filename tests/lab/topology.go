@@ -42,6 +42,9 @@ type Site struct {
 // Topology is what Up builds.
 type Topology struct {
 	Sites []Site
+	// Roots are root file systems of hosts that do not see the machine's, each a
+	// directory that is only read.
+	Roots map[string]string
 }
 
 // OneServer is a public site "cloud" with the host "server".
