@@ -91,7 +91,7 @@ func Sort(entries []Entry) {
 		case b.Manifest.Newer(*a.Manifest):
 			return 1
 		}
-		return strings.Compare(b.File, a.File)
+		return b.Modified.Compare(a.Modified)
 	})
 }
 

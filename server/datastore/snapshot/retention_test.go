@@ -133,13 +133,13 @@ func TestPruneReadsOneThatStaysBeforeItDeletes(t *testing.T) {
 
 // bucket is a remote that can be out of order.
 type bucket struct {
+	fault
 	dir string
-	err error
 }
 
 func (b *bucket) Upload(_ context.Context, path string) error {
-	if b.err != nil {
-		return b.err
+	if err := b.get(); err != nil {
+		return err
 	}
 	raw, err := os.ReadFile(path)
 	if err != nil {
@@ -149,8 +149,8 @@ func (b *bucket) Upload(_ context.Context, path string) error {
 }
 
 func (b *bucket) List(context.Context) ([]Entry, error) {
-	if b.err != nil {
-		return nil, b.err
+	if err := b.get(); err != nil {
+		return nil, err
 	}
 	return List(b.dir)
 }
@@ -168,7 +168,7 @@ func TestRemoteTroubleCostsNoLocalSnapshot(t *testing.T) {
 	if there, err := List(away.dir); err != nil || len(there) != 3 {
 		t.Errorf("away %v, %v", there, err)
 	}
-	away.err = errors.New("bucket is gone")
+	away.set(errors.New("bucket is gone"))
 	saved := s.scheduledSave(t)
 	if saved.RemoteError != "bucket is gone" || len(s.left(t)) != 3 || !slices.Contains(s.left(t), saved.Entry.File) {
 		t.Errorf("%+v, %v", saved, s.left(t))
@@ -180,10 +180,10 @@ func TestRemoteTroubleCostsNoLocalSnapshot(t *testing.T) {
 	if c := s.Condition(); c.Status != "warning" {
 		t.Errorf("condition %+v", c)
 	}
-	if _, err := s.Delete(t.Context(), saved.Entry.File); !errors.Is(err, away.err) {
+	if _, err := s.Delete(t.Context(), saved.Entry.File); !errors.Is(err, away.get()) {
 		t.Errorf("delete: %v", err)
 	}
-	away.err = nil
+	away.set(nil)
 	if there, err := List(away.dir); err != nil || len(there) != 3 {
 		t.Errorf("away %v, %v", there, err)
 	}
@@ -212,7 +212,7 @@ func TestConditionSaysHowOldTheLastOneIs(t *testing.T) {
 	if c := s.Condition(); c.Status != "warning" {
 		t.Errorf("after 13 h: %+v", c)
 	}
-	s.db.err = errors.New("disk on fire")
+	s.db.set(errors.New("disk on fire"))
 	_, _ = s.Save(t.Context(), "")
 	if c := s.Condition(); c.Status != "warning" {
 		t.Errorf("after a failure: %+v", c)

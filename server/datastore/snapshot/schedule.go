@@ -90,7 +90,7 @@ func (t *timetable) due(wall time.Time, up time.Duration) bool {
 	case t.failures > 0:
 		return true
 	case t.last.IsZero():
-		return up >= firstAfter
+		return up >= min(firstAfter, t.schedule.distance(wall))
 	}
 	if t.last.After(wall) {
 		// The clock was set back, or was ahead when that one was made: from now

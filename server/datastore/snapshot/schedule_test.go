@@ -52,6 +52,7 @@ func TestTimetable(t *testing.T) {
 		"off":                       {timetable{}, noon, late, false},
 		"nothing yet, young":        {timetable{schedule: six}, noon, 5 * time.Minute, false},
 		"nothing yet":               {timetable{schedule: six}, noon, 10 * time.Minute, true},
+		"nothing yet, often":        {timetable{schedule: mustParse(t, "3m")}, noon, 3 * time.Minute, true},
 		"nothing yet, cron":         {timetable{schedule: night}, noon, 10 * time.Minute, true},
 		"too early":                 {timetable{schedule: six, last: noon.Add(-5 * time.Hour)}, noon, late, false},
 		"due":                       {timetable{schedule: six, last: noon.Add(-6 * time.Hour)}, noon, late, true},
@@ -125,11 +126,11 @@ func (s *server) run(t *testing.T, f func()) {
 func TestComponentSavesOnScheduleAndSurvivesTrouble(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	synctest.Test(t, func(t *testing.T) {
-		var reports []error
+		var report fault
 		away := &bucket{dir: t.TempDir()}
 		s := newServer(t, func(c *Config) {
 			c.Schedule, c.Remote, c.Now = mustParse(t, "6h"), away, time.Now
-			c.Report = func(err error) { reports = append(reports, err) }
+			c.Report = report.set
 		})
 		s.run(t, func() {
 			if _, err := ReadToken(s.cfg.Token); err != nil {
@@ -147,20 +148,21 @@ func TestComponentSavesOnScheduleAndSurvivesTrouble(t *testing.T) {
 			wait(2*time.Minute, 1)
 			wait(5*time.Hour+45*time.Minute, 1)
 			wait(20*time.Minute, 2)
-			s.db.err = errors.New("disk on fire")
+			s.db.set(errors.New("disk on fire"))
 			wait(6*time.Hour, 2)
-			if last := reports[len(reports)-1]; !errors.Is(last, s.db.err) || s.State().Failures < 1 {
-				t.Errorf("reported %v", reports)
+			if last := report.get(); !errors.Is(last, s.db.get()) || s.State().Failures < 1 {
+				t.Errorf("reported %v", last)
 			}
-			s.db.err, away.err = nil, errors.New("bucket is gone")
+			s.db.set(nil)
+			away.set(errors.New("bucket is gone"))
 			wait(time.Hour+time.Minute, 3)
-			if there, _ := List(away.dir); len(there) != 2 || reports[len(reports)-1] == nil {
-				t.Errorf("away %d, reported %v", len(there), reports)
+			if there, _ := List(away.dir); len(there) != 2 || report.get() == nil {
+				t.Errorf("away %d, reported %v", len(there), report.get())
 			}
-			away.err = nil
+			away.set(nil)
 			wait(time.Hour, 3)
-			if there, _ := List(away.dir); len(there) != 3 || reports[len(reports)-1] != nil {
-				t.Errorf("away %d, reported %v", len(there), reports)
+			if there, _ := List(away.dir); len(there) != 3 || report.get() != nil {
+				t.Errorf("away %d, reported %v", len(there), report.get())
 			}
 		})
 		// A restart keeps the rhythm: neither at once nor later than without it.
@@ -178,16 +180,16 @@ func TestComponentSavesOnScheduleAndSurvivesTrouble(t *testing.T) {
 
 func TestComponentRunsWithAFolderThatCannotBeMade(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var last error
+		var last fault
 		s := newServer(t, func(c *Config) {
 			c.Dir, c.Schedule = "/dev/null/snapshots", mustParse(t, "1h")
-			c.Report = func(err error) { last = err }
+			c.Report = last.set
 		})
 		s.run(t, func() {
 			lifecycle.Pause(t.Context(), 2*time.Hour)
 			synctest.Wait()
-			if last == nil || s.State().Failures == 0 {
-				t.Errorf("reported %v, %+v", last, s.State())
+			if last.get() == nil || s.State().Failures == 0 {
+				t.Errorf("reported %v, %+v", last.get(), s.State())
 			}
 		})
 	})

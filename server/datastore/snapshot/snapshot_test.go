@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,11 +19,29 @@ import (
 	"github.com/kedge-io/kedge/internal/wire"
 )
 
+// fault is trouble that comes and goes.
+type fault struct {
+	mu  sync.Mutex
+	err error
+}
+
+func (f *fault) set(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.err = err
+}
+
+func (f *fault) get() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err
+}
+
 // database stands for one: it says of itself what revision it has.
 type database struct {
+	fault
 	content  []byte
 	revision int64
-	err      error
 	during   func()
 }
 
@@ -30,9 +49,9 @@ func (d *database) copy(_ context.Context, _, target string) (Facts, error) {
 	if d.during != nil {
 		d.during()
 	}
-	if d.err != nil {
+	if err := d.get(); err != nil {
 		_ = os.WriteFile(target, d.content[:len(d.content)/2], 0o600)
-		return Facts{}, d.err
+		return Facts{}, err
 	}
 	d.revision++
 	return Facts{Revision: d.revision, Objects: map[string]int{"pods": 3, "secrets": 4}}, os.WriteFile(target, d.content, 0o600)
@@ -216,8 +235,8 @@ func TestEveryChangeOfAFileIsFound(t *testing.T) {
 
 func TestFailedSaveLeavesNothing(t *testing.T) {
 	s := newServer(t)
-	s.db.err = errors.New("database is damaged")
-	if _, err := s.Save(t.Context(), ""); !errors.Is(err, s.db.err) {
+	s.db.set(errors.New("database is damaged"))
+	if _, err := s.Save(t.Context(), ""); !errors.Is(err, s.db.get()) {
 		t.Errorf("got %v", err)
 	}
 	if left := s.left(t); len(left) > 0 {
@@ -226,7 +245,7 @@ func TestFailedSaveLeavesNothing(t *testing.T) {
 	if st := s.State(); st.Failures != 1 || st.LastError == "" {
 		t.Errorf("state %+v", st)
 	}
-	s.db.err = nil
+	s.db.set(nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	s.db.during = cancel
 	if _, err := s.Save(ctx, ""); !errors.Is(err, context.Canceled) {
