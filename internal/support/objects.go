@@ -80,7 +80,28 @@ func (k Kind) object(o map[string]any) map[string]any {
 	if v, ok := o["status"]; ok && k.Status {
 		out["status"] = v
 	}
+	strip(out)
 	return out
+}
+
+// never are fields that are taken from nowhere, however deep they are.
+var never = []string{"env", "envFrom", "args", "command", "httpHeaders", "data", "stringData", "binaryData", "password", "secret"}
+
+func strip(v any) {
+	switch v := v.(type) {
+	case map[string]any:
+		for name, child := range v {
+			if slices.Contains(never, name) {
+				delete(v, name)
+				continue
+			}
+			strip(child)
+		}
+	case []any:
+		for _, child := range v {
+			strip(child)
+		}
+	}
 }
 
 func (k Kind) spec(spec map[string]any) map[string]any {

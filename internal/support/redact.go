@@ -48,6 +48,7 @@ var shapes = []shape{
 	{[]string{"::"}, regexp.MustCompile(`(K1[0-9a-f]{64}::[A-Za-z0-9]+)\.[A-Za-z0-9_-]+`), "$1." + Mask},
 	// JSON web tokens, which service accounts have.
 	{[]string{"eyj"}, regexp.MustCompile(`\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?`), Mask},
+	{[]string{"zxlk"}, regexp.MustCompile(`\bZXlK[A-Za-z0-9+/=_-]{30,}`), Mask}, // the same in base64
 	{[]string{"akia", "asia"}, regexp.MustCompile(`\b(?:AKIA|ASIA)[0-9A-Z]{16}\b`), Mask},
 	// Users and passwords of URLs, and of data sources as drivers write them.
 	{[]string{"://"}, regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)[^\s"'<>\x60]*@`), "${1}" + Mask + "@"},
@@ -87,6 +88,10 @@ func (r *Redactor) Learn(values ...string) {
 			}
 			for _, form := range forms(line) {
 				r.values[form] = true
+			}
+			// A token's secret may be alone somewhere.
+			if _, secret, ok := strings.Cut(line, "."); ok && strings.HasPrefix(line, "K1") && strings.Contains(line, "::") {
+				r.Learn(secret)
 			}
 		}
 	}
