@@ -169,6 +169,9 @@ bench-scale: ## measure a server's end of the link with 1000 simulated agents
 bench-firewall-latency: deps build ## measure from kubectl apply of an EdgeFirewall to packets (root)
 	scripts/bench-firewall-latency
 
+bench-snapshot: deps build ## measure snapshots and restores at 10,000 and 100,000 objects, and the API meanwhile (root)
+	scripts/bench-snapshot
+
 docs: generate ## write docs/reference from the commands
 	go test ./cmd/kedge -run Reference -update
 

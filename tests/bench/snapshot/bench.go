@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/kedge-io/kedge/tests/bench/bed"
+	"github.com/kedge-io/kedge/tests/lab"
+	"github.com/kedge-io/kedge/tests/lab/cluster"
+)
+
+// valueSize in bytes is near that of a pod as the API keeps it.
+const valueSize = 2000
+
+// fillers create objects at a time.
+const fillers = 16
+
+// bench is the cluster of a run.
+type bench struct {
+	*cluster.Cluster
+	t    *bed.Attempted
+	o    options
+	have int // objects that were made
+}
+
+func up(t *bed.Attempted, o options) *bench {
+	// What the packages for tests look at.
+	cluster.Must(t, os.Setenv("KEDGE_BINARY", o.kedge))
+	cluster.Must(t, os.Setenv("KEDGE_LAB_DIR", o.out))
+	b := &bench{t: t, o: o}
+	b.Cluster = cluster.New(t, lab.OneServer(), cluster.Options{ServerArgs: []string{"--disable-agent", "--snapshot-schedule", "off"}})
+	return b
+}
+
+// measure fills the cluster up to n objects, saves it a few times, and restores
+// the last snapshot.
+func (b *bench) measure(n int) result {
+	r := result{Objects: n, Quiet: map[string][]time.Duration{}, Saving: map[string][]time.Duration{}}
+	b.fill(n)
+	_, err := b.Server.Kedge(b.t.Context(), "datastore", "compact")
+	cluster.Must(b.t, err)
+	var last saved
+	for range b.o.rounds {
+		b.load(r.Quiet, func() { wait(b.t.Context(), b.o.quiet) })
+		b.load(r.Saving, func() { last = b.save() })
+		r.Took = append(r.Took, last.Took)
+	}
+	r.Bytes, r.Database = last.Entry.Bytes, last.Entry.Manifest.Parts[0].Bytes
+	b.restore(last, &r)
+	return r
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// client has its own connections and no limit of its own.
+func (b *bench) client() *kubernetes.Clientset {
+	config := rest.CopyConfig(b.Config)
+	config.QPS = -1
+	client, err := kubernetes.NewForConfig(config)
+	cluster.Must(b.t, err)
+	return client
+}
+
+func object(name, value string) *corev1.ConfigMap {
+	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}, Data: map[string]string{"value": value}}
+}
+
+func (b *bench) fill(n int) {
+	begin, from := time.Now(), b.have
+	value := strings.Repeat("0123456789abcdefghij", valueSize/20)
+	var next atomic.Int64
+	next.Store(int64(b.have))
+	var all sync.WaitGroup
+	for range fillers {
+		client := b.client()
+		all.Go(func() {
+			for k := next.Add(1); k <= int64(n) && b.t.Context().Err() == nil; k = next.Add(1) {
+				_, err := client.CoreV1().ConfigMaps("default").Create(b.t.Context(), object(fmt.Sprintf("object-%d", k), value), metav1.CreateOptions{})
+				if err != nil {
+					b.t.Errorf("create object %d: %v", k, err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	b.have = n
+	fmt.Fprintf(os.Stderr, "made %d objects in %s\n", n-from, time.Since(begin).Round(time.Second))
+}
+
+// saved is what kedge snapshot save says.
+type saved struct {
+	Entry struct {
+		File     string
+		Bytes    int64
+		Manifest struct{ Parts []struct{ Bytes int64 } }
+	}
+	Took time.Duration
+}
+
+func (b *bench) save() (s saved) {
+	out, err := b.Server.Kedge(b.t.Context(), "snapshot", "save", "-o", "json")
+	cluster.Must(b.t, err)
+	cluster.Must(b.t, json.Unmarshal([]byte(out), &s))
+	return s
+}
+
+// restore stops the server, restores, and starts it again. Both times count
+// from a stopped server.
+func (b *bench) restore(s saved, r *result) {
+	cluster.Must(b.t, b.Server.Stop(b.t.Context()))
+	begin := time.Now()
+	cluster.Must(b.t, b.Server.Start())
+	b.Connect(b.t)
+	r.Start = time.Since(begin)
+	cluster.Must(b.t, b.Server.Stop(b.t.Context()))
+	begin = time.Now()
+	_, err := b.Server.Kedge(b.t.Context(), "snapshot", "restore", s.Entry.File)
+	cluster.Must(b.t, err)
+	r.Restore = time.Since(begin)
+	cluster.Must(b.t, b.Server.Start())
+	b.Connect(b.t)
+	r.Back = time.Since(begin)
+}
