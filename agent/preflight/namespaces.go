@@ -14,21 +14,31 @@ import (
 func apart(f func() error) error {
 	done := make(chan error, 1)
 	go func() {
-		// The thread is never given back: the runtime ends it with the goroutine.
+		// The thread is never given back: the runtime ends it with the goroutine. The
+		// first thread of the process cannot end, and /proc/self is its view of the
+		// host: it is held while another thread does the work.
 		runtime.LockOSThread()
-		done <- func() error {
-			if err := unix.Unshare(unix.CLONE_NEWNET | unix.CLONE_NEWNS); err != nil {
-				return fmt.Errorf("unshare network and mounts: %w", err)
-			}
-			if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-				return fmt.Errorf("make mounts private: %w", err)
-			}
-			// iptables keeps its lock there, which is the host's otherwise.
-			_ = unix.Mount("tmpfs", "/run", "tmpfs", 0, "size=1m")
-			return f()
-		}()
+		if unix.Gettid() == unix.Getpid() {
+			defer runtime.UnlockOSThread()
+			done <- apart(f)
+			return
+		}
+		done <- leave(f)
 	}()
 	return <-done
+}
+
+// leave takes this thread out of the host's namespaces.
+func leave(f func() error) error {
+	if err := unix.Unshare(unix.CLONE_NEWNET | unix.CLONE_NEWNS); err != nil {
+		return fmt.Errorf("unshare network and mounts: %w", err)
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("make mounts private: %w", err)
+	}
+	// iptables keeps its lock there, which is the host's otherwise.
+	_ = unix.Mount("tmpfs", "/run", "tmpfs", 0, "size=1m")
+	return f()
 }
 
 // kinds are the namespaces that each pod has, besides those of [apart].
