@@ -105,7 +105,8 @@ func dataPath(first, path string) bool {
 	folder, _, _ := strings.Cut(rest, "/")
 	switch first {
 	case "server":
-		return folder == "tls" || folder == "cred" || folder == "db" || folder == "manifests" || folder == "addresslists"
+		return folder == "tls" || folder == "cred" || folder == "db" || folder == "manifests" || folder == "addresslists" ||
+			folder == "snapshots" || folder == "recovery-token"
 	case "agent":
 		switch folder {
 		case "tls", "containerd", "images", "kubelet", "cni", "logs", "etc", "pod-manifests", "pod-logs", "servers.json", "bandwidth.json", "firewall.json":
