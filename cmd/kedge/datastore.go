@@ -213,7 +213,7 @@ API is told to list again, as after a restore. The former files are kept aside.`
 			return err
 		}
 		defer func() { _ = lock.Close() }()
-		done, err := restore.Accept(cmd.Context(), o.layout(), time.Now())
+		done, err := restore.Accept(cmd.Context(), o.layout(), notBehind(o.layout()))
 		if err != nil {
 			return err
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
 
+	"github.com/kedge-io/kedge/internal/clock"
 	"github.com/kedge-io/kedge/internal/config"
 	"github.com/kedge-io/kedge/internal/fsx"
 	"github.com/kedge-io/kedge/internal/paths"
@@ -100,12 +101,18 @@ func (o *snapshotCommand) restore(ctx context.Context, out io.Writer, source str
 	}
 	defer func() { _ = archive.Close() }()
 	res, err := restore.Run(ctx, restore.Request{
-		Layout: layout, Archive: archive, Name: filepath.Base(file), Token: token, Now: time.Now(),
+		Layout: layout, Archive: archive, Name: filepath.Base(file), Token: token, Now: notBehind(layout),
 	})
 	if err != nil {
 		return err
 	}
 	return writeRestored(out, layout, filepath.Base(file), res)
+}
+
+// notBehind is the time by the machine's clock, but not before what the data
+// directory has seen: revisions after a restore begin with it.
+func notBehind(layout paths.Layout) time.Time {
+	return clock.Open(layout.LastSeen(), built(), time.Now).Now()
 }
 
 // lockStopped takes the data directory of a kedge that does not run.

@@ -65,5 +65,8 @@ func (s *Store) CheckRunning(ctx context.Context) (Finding, error) {
 	}
 	begin := time.Now()
 	err = checkSQLite(ctx, stats[0].Path, true)
+	if errors.Is(err, ErrDamaged) && s.cfg.Offer != nil {
+		err = advise(stats[0].Path, s.cfg.Offer(ctx), err)
+	}
 	return Finding{Revision: stats[0].Revision, Bytes: stats[0].Bytes, Took: time.Since(begin)}, err
 }

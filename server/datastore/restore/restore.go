@@ -96,6 +96,10 @@ func (w *work) make(ctx context.Context, r Request, o owner, res *Result) error 
 	}
 	res.Identity = !o.present
 	known := datastore.Known(ctx, w.layout.Database(), datastore.VolatileDir(w.layout.RunDir))
+	// A clock behind the snapshot is wrong for sure.
+	if w.now.Before(res.Manifest.Time) {
+		w.now = res.Manifest.Time
+	}
 	res.Base = datastore.NewBase(w.now, append(known, res.Manifest.Revision)...)
 	if err := w.prove(ctx, res.Base, contentOf(res.Manifest)); err != nil {
 		return err
