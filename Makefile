@@ -41,7 +41,7 @@ LDFLAGS := -s -w \
 
 # --- building ---------------------------------------------------------------
 .DEFAULT_GOAL := build
-.PHONY: help deps generate codegen bundle link build next lint unit namespace process cluster test lab demo bench bench-link bench-bandwidth bench-firewall bench-firewall-latency bench-scale docs clean
+.PHONY: help deps generate codegen bundle link build next lint unit namespace process cluster test lab demo bench bench-link bench-bandwidth bench-firewall bench-firewall-latency bench-snapshot bench-scale docs clean
 .PHONY: dist dist-amd64 dist-arm64 dist-check dist-arm64-check dist-reproducible
 
 help: ## list the targets
