@@ -32,7 +32,7 @@ func main() {
 func launch(argv, env []string) error {
 	self, err := os.Executable()
 	if err != nil {
-		return fmt.Errorf("find this program's file: %w", err)
+		return fmt.Errorf("find this program's file (is /proc mounted?): %w", err)
 	}
 	p, err := payload.Open(self)
 	if err != nil {
