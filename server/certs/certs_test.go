@@ -20,7 +20,10 @@ var now = time.Date(2027, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func testConfig(t *testing.T) Config {
 	t.Helper()
-	dir := t.TempDir()
+	return baseConfig(t.TempDir())
+}
+
+func baseConfig(dir string) Config {
 	return Config{
 		Layout: paths.New(filepath.Join(dir, "data")), NodeName: "server-1", ClusterDomain: "cluster.local",
 		ServiceIPs:       []netip.Addr{netip.MustParseAddr("10.43.0.1")},
