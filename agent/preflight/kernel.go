@@ -2,9 +2,11 @@ package preflight
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/kedge-io/kedge/internal/finding"
 )
@@ -113,6 +115,9 @@ func (m *machine) limits(context.Context) []finding.Finding {
 	}
 	i, w := have("max_user_instances"), have("max_user_watches")
 	out := one(finding.Inotify, grade(i < instances || w < watches, finding.Warning), "%d inotify instances and %d watches for each user", i, w)
+	if err := m.inotify(); errors.Is(err, syscall.EMFILE) {
+		out = one(finding.Inotify, finding.Warning, "all %d inotify instances of this user are in use now: containerd and kubelet would not start", i)
+	}
 	n := m.nofile()
 	privileged := hasCapability(m.text("proc/self/status"), capSysResource)
 	out = append(out, finding.New(finding.OpenFiles, grade(n < files && !privileged, finding.Warning), "%d files may be open in this session", n))

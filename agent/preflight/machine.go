@@ -28,6 +28,8 @@ type machine struct {
 	adjtime func() (state int, status int32, err error)
 	// nofile is how many files a process may open at most.
 	nofile func() uint64
+	// inotify makes an inotify instance and gives it back.
+	inotify func() error
 	// resolve asks one resolver for a name; an answer that the name is unknown is
 	// one.
 	resolve func(ctx context.Context, server netip.Addr, name string) error
@@ -38,7 +40,7 @@ type machine struct {
 func newMachine(cfg Config) *machine {
 	return &machine{
 		cfg: cfg, probe: host.NewProbe(), listen: tryListen, statfs: statfs, write: tryWrite,
-		adjtime: adjtime, nofile: nofile, resolve: askResolver,
+		adjtime: adjtime, nofile: nofile, inotify: tryInotify, resolve: askResolver,
 		lookup: func(ctx context.Context, name string) ([]netip.Addr, error) {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", name)
 		},
@@ -137,3 +139,11 @@ func nofile() uint64 {
 
 // now is the clock of the host.
 func (m *machine) now() time.Time { return m.probe.Now() }
+
+func tryInotify() error {
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC)
+	if err != nil {
+		return err
+	}
+	return unix.Close(fd)
+}

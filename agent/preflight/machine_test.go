@@ -55,6 +55,7 @@ func fake(files map[string]string, programs map[string]string) *machine {
 		write:   func(string) error { return nil },
 		adjtime: func() (int, int32, error) { return unix.TIME_OK, 0, nil },
 		nofile:  func() uint64 { return 1 << 20 },
+		inotify: func() error { return nil },
 		resolve: func(context.Context, netip.Addr, string) error { return nil },
 		lookup:  func(context.Context, string) ([]netip.Addr, error) { return nil, errors.New("no lookups here") },
 	}

@@ -140,6 +140,8 @@ func TestLimits(t *testing.T) {
 	m := fake(map[string]string{"proc/sys/fs/inotify/max_user_instances": "128", "proc/sys/fs/inotify/max_user_watches": "100000", "proc/self/status": "CapEff:\t0000000000000000\n"}, nil)
 	m.nofile = func() uint64 { return 1024 }
 	expect(t, m.limits(t.Context()), "warning host.inotify: 128", "warning host.open-files: 1024", "info host.oom-score: CAP_SYS_RESOURCE")
+	m.inotify = func() error { return syscall.EMFILE }
+	expect(t, m.limits(t.Context()), "warning host.inotify: in use now", "warning host.open-files: 1024", "info host.oom-score: CAP_SYS_RESOURCE")
 	if !strings.Contains(finding.New(finding.Inotify, finding.Warning, "x").Remedy, "sysctl") {
 		t.Error("the remedy names no command")
 	}
