@@ -18,8 +18,9 @@ import (
 	"github.com/kedge-io/kedge/internal/payload"
 )
 
-// The test's own program plays both parts: with a payload behind it, it is the
-// launcher, and as the payload it is the program that the launcher becomes.
+// The test's own program plays the launcher, with a payload behind it. The
+// payload is a script, as small as can be, or again the test's own program where
+// a test looks at what only a real one has.
 const roleEnv = "KEDGE_TEST_ROLE"
 
 func TestMain(m *testing.M) {
@@ -65,6 +66,12 @@ type host struct {
 	dataDir, cacheDir string
 }
 
+// own says that the payload is the test's own program and not a script.
+const own = "own program"
+
+// large is a version that takes a while to unpack.
+var large = strings.Repeat("large ", 2<<20)
+
 // newHost installs a release file of a program whose content version makes
 // unique.
 func newHost(t *testing.T, version string) *host {
@@ -78,12 +85,21 @@ func newHost(t *testing.T, version string) *host {
 	return h
 }
 
+// script reports as the test's own program does.
+const script = `#!/bin/sh
+printf '{"Pid":%d,"Launcher":"%s","Path":"%s"}\n' "$$" "$KEDGE_LAUNCHER" "$0"
+exit 0
+`
+
 // install replaces the release file as an upgrade does, and returns its slot.
 func (h *host) install(version, arch string) slot {
 	h.t.Helper()
 	dir := h.t.TempDir()
 	self := try(os.ReadFile(try(os.Executable())))
-	program := append(bytes.Clone(self), version...)
+	program := []byte(script + version)
+	if version == own {
+		program = self
+	}
 	z := try(zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest)))
 	for name, data := range map[string][]byte{"launcher": self, "program": program, "packed": z.EncodeAll(program, nil)} {
 		must(h.t, os.WriteFile(filepath.Join(dir, name), data, 0o600))

@@ -75,7 +75,7 @@ func TestSlotFromABackupIsVerifiedOnceAndKept(t *testing.T) {
 }
 
 func TestUpgradeKeepsWhatRunsAndRemovesWhatDoesNot(t *testing.T) {
-	h := newHost(t, "one")
+	h := newHost(t, own)
 	first := h.slot()
 	running := h.command("stay")
 	stdin, err := running.StdinPipe()
@@ -118,7 +118,7 @@ func (h *host) mount(flags uintptr, options string) {
 }
 
 func TestFullDiskIsNamedAndRoomMendsIt(t *testing.T) {
-	h := newHost(t, "one")
+	h := newHost(t, large)
 	h.mount(0, "size=1m")
 	h.bad("unpack into "+h.data, "no space left on device", "free at least", "--data-dir")
 	must(t, unix.Mount("", h.dataDir, "", unix.MS_REMOUNT, "size=200m"))
