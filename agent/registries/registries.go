@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -156,6 +158,8 @@ func (r *Registries) load(ctx context.Context) {
 	text, err := readFile(r.cfg.File)
 	if err == nil {
 		err = r.take(ctx, text)
+	} else {
+		err = former(err)
 	}
 	if err == nil {
 		if r.now.wrong != "" {
@@ -172,32 +176,29 @@ func (r *Registries) load(ctx context.Context) {
 	}
 }
 
-// readFile is empty for a file that does not exist.
+// readFile is empty for a file that does not exist. A link that leads nowhere, to a
+// disk that is not there yet for instance, is a mistake.
 func readFile(path string) (string, error) {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
+	// A pipe would wait for somebody to write.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		return "", fmt.Errorf("registry settings: %w", err)
+		return "", err
 	}
 	defer f.Close()
 	st, err := f.Stat()
 	switch {
 	case err != nil:
-		return "", fmt.Errorf("registry settings: %w", err)
+		return "", err
 	case !st.Mode().IsRegular():
-		return "", fmt.Errorf("registry settings: %s is no file", path)
-	case st.Size() > maxFile:
-		return "", fmt.Errorf("registry settings: %s is larger than %d bytes", path, maxFile)
+		return "", fmt.Errorf("%s is no file", path)
 	case st.Size() == 0:
 		return " ", nil // an empty file is a mistake, a missing one is not
 	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return "", fmt.Errorf("registry settings: %w", err)
-	}
-	return string(text), nil
+	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	return string(text), err
 }
 
 // take puts a text in force, all of it or nothing. The empty text is no settings.
@@ -206,13 +207,13 @@ func (r *Registries) take(ctx context.Context, text string) error {
 	if text != "" {
 		var err error
 		if s, err = Parse(r.cfg.File, []byte(text)); err != nil {
-			return fmt.Errorf("registry settings, the former ones stay in force: %w", err)
+			return former(err)
 		}
 	}
 	r.watch(s.files())
 	foreign, err := r.enforce(ctx, s)
 	if err != nil {
-		return fmt.Errorf("registry settings, the former ones stay in force: %s: %w", r.cfg.File, err)
+		return former(fmt.Errorf("%s: %w", r.cfg.File, err))
 	}
 	if err := r.remember(s, text); err != nil {
 		return err
@@ -222,6 +223,11 @@ func (r *Registries) take(ctx context.Context, text string) error {
 			strings.Join(foreign, ", "), r.cfg.File)
 	}
 	return nil
+}
+
+// former says what a mistake means.
+func former(err error) error {
+	return fmt.Errorf("registry settings, the former ones stay in force: %w", err)
 }
 
 // remember keeps the text of settings in force, and tells of a change.

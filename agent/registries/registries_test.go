@@ -2,11 +2,13 @@ package registries
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -75,6 +77,12 @@ func (n *node) trouble() string {
 	return n.last.Error()
 }
 
+func (n *node) reports() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.said
+}
+
 func (n *node) hosts(registry string) string {
 	data, _ := os.ReadFile(filepath.Join(n.cfg.CertsDir, registry, hostsFile))
 	return string(data)
@@ -129,13 +137,31 @@ func TestBadFileLeavesTheFormerInForce(t *testing.T) {
 	n.write(mirrorA)
 	stop := n.start()
 	for _, text := range []string{"mirrors:\n  docker.io:\n    endpoint: [https://b.si", "", "rubbish\n", "\x00\x00", "mirors: {}\n"} {
+		before := n.reports()
 		n.write(text)
-		want := "registries.yaml"
-		n.until("told", func() bool { return strings.Contains(n.trouble(), want) })
+		n.until("told", func() bool { return n.trouble() != "" && n.reports() > before })
 		if !strings.Contains(n.hosts("docker.io"), "a.site") {
 			t.Errorf("%q changed something", text)
 		}
 	}
+	for what, make := range map[string]func() error{
+		"no file":      func() error { return syscall.Mkfifo(n.cfg.File, 0o600) },
+		"is no file":   func() error { return os.Mkdir(n.cfg.File, 0o755) },
+		"no such file": func() error { return os.Symlink("/nowhere", n.cfg.File) },
+	} {
+		if err := errors.Join(os.Remove(n.cfg.File), make()); err != nil {
+			t.Fatal(err)
+		}
+		n.until("told "+what, func() bool { return strings.Contains(n.trouble(), what) })
+		if !strings.Contains(n.hosts("docker.io"), "a.site") {
+			t.Errorf("%s changed something", what)
+		}
+	}
+	if err := os.Remove(n.cfg.File); err != nil {
+		t.Fatal(err)
+	}
+	n.write("mirors: {}\n")
+	n.until("told", func() bool { return strings.Contains(n.trouble(), "mirors") })
 	stop()
 	if c := strings.Count(n.log.String(), "level=WARN"); c > 0 {
 		t.Errorf("%d warnings besides the report: %s", c, n.log.String())

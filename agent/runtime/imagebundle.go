@@ -37,7 +37,7 @@ func (s *ImageStore) Bundle(ctx context.Context, w io.Writer, names []string, pl
 	}
 	// containerd's own notes would come between those of the command. The lease
 	// keeps what is pulled until the archive is written.
-	ctx, done, err := s.client.WithLease(log.WithLogger(ctx, silent()))
+	ctx, done, err := lease(log.WithLogger(ctx, silent()), s.client)
 	if err != nil {
 		return err
 	}

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/images/archive"
+	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/pkg/archive/compression"
 	"github.com/containerd/errdefs"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -28,9 +30,7 @@ func (im importer) load(ctx context.Context, archived io.Reader, from string) (m
 		return nil, fmt.Errorf("decompress %s: %w", from, err)
 	}
 	defer func() { _ = plain.Close() }()
-	// What an import that was killed leaves belongs to its lease and goes when
-	// that ends.
-	ctx, done, err := im.client.WithLease(ctx)
+	ctx, done, err := lease(ctx, im.client)
 	if err != nil {
 		return nil, fmt.Errorf("import %s: %w", from, err)
 	}
@@ -52,6 +52,15 @@ func (im importer) load(ctx context.Context, archived io.Reader, from string) (m
 		names[name] = entry.Digest.String()
 	}
 	return names, nil
+}
+
+// leaseLife is when what a killed import or bundle leaves is collected. One that
+// takes longer, over a very slow line, would lose its first parts.
+const leaseLife = 6 * time.Hour
+
+// lease keeps parts of images that belong to no image yet, until done is called.
+func lease(ctx context.Context, client *containerd.Client) (held context.Context, done func(context.Context) error, err error) {
+	return client.WithLease(ctx, leases.WithRandomID(), leases.WithExpiration(leaseLife))
 }
 
 // readable words what an archive that is none or only half there leads to.

@@ -83,7 +83,10 @@ func compressed(w io.Writer, write func(io.Writer) error) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(write(z), z.Close())
+	if err := write(z); err != nil {
+		return err // without the end of the stream, what was written cannot pass for a whole
+	}
+	return z.Close()
 }
 
 // absolute is the full name of a file, or the name as it was given.
