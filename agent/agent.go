@@ -241,6 +241,7 @@ func (a *Agent) kubeConfig(cluster stack, pods *network.Network) kube.Config {
 		ClusterCIDR:      cluster.pods, ClusterDNS: cluster.dns, ClusterDomain: a.id.Cluster.ClusterDomain,
 		ResolvConf: a.cfg.ResolvConf, CgroupRoot: a.cfg.CgroupRoot,
 		After:       a.cfg.KubeletAfter,
+		Now:         a.cfg.Now,
 		KubeletArgs: a.cfg.KubeletArgs, KubeProxyArgs: a.cfg.KubeProxyArgs,
 		Host: kube.Host{
 			CgroupV1:      a.facts.Cgroup != host.CgroupV2,

@@ -224,7 +224,8 @@ func bundle(trusted []*x509.Certificate, told []byte) ([]*x509.Certificate, erro
 func (e *Enroll) known(now []*x509.Certificate) []string {
 	var pins []string
 	if before, err := readRecord(e.files.Record); err == nil {
-		pins = append(before.Known, before.Pin)
+		pins = append(pins, before.Known...)
+		pins = append(pins, before.Pin)
 	}
 	for _, ca := range now {
 		pins = append(pins, pki.PinOf(ca).String())

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"path/filepath"
+	"time"
 
 	"github.com/kedge-io/kedge/internal/lifecycle"
 	"github.com/kedge-io/kedge/internal/paths"
@@ -59,6 +60,9 @@ type Config struct {
 	// After holds kubelet back until it is closed; nil holds nothing.
 	After <-chan struct{}
 
+	// Now is the clock for certificates and heartbeats; nil for the machine's.
+	Now func() time.Time
+
 	// Settings of a person, "name=value", passed to upstream's flags.
 	KubeletArgs   []string
 	KubeProxyArgs []string
@@ -94,6 +98,13 @@ func Components(cfg Config, log *slog.Logger, report func(name string, err error
 		newProxy(cfg, report, addressed),
 		newNode(cfg, log.With("component", Node), report, addressed),
 	}
+}
+
+func (c Config) now() func() time.Time {
+	if c.Now == nil {
+		return time.Now
+	}
+	return c.Now
 }
 
 func (c Config) staticPods() string { return filepath.Join(c.Layout.Agent(), "pod-manifests") }

@@ -52,6 +52,9 @@ func newKubelet(cfg Config, needs []string) lifecycle.Component {
 			if err != nil {
 				return fmt.Errorf("set up kubelet: %w", err)
 			}
+			if err := giveClients(ctx, cfg, server, deps); err != nil {
+				return err
+			}
 			go func() {
 				if awaitKubelet(ctx, cfg, server) {
 					ready()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -14,7 +15,7 @@ func newNodeCommand() *cobra.Command {
 		Use:   "node",
 		Short: "Manage which machines hold the names of nodes",
 	}
-	cmd.AddCommand(newNodeReplaceCommand())
+	cmd.AddCommand(newNodeReplaceCommand(), newNodeRevokeCommand(), newNodeAllowCommand())
 	return cmd
 }
 
@@ -31,6 +32,54 @@ to it: the new machine takes them over. To drop them as well, run afterwards
 kedge kubectl delete node NAME.`,
 		Args: cobra.ExactArgs(1),
 	}
+	onNode(cmd, func(ctx context.Context, nodes *join.Nodes, name string) (string, error) {
+		return fmt.Sprintf("the next machine that joins as %s takes the name; the machine that held it is refused", name), nodes.Replace(ctx, name)
+	})
+	return cmd
+}
+
+func newNodeRevokeCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "revoke NAME",
+		Short: "Shut out the machine of a node",
+		Long: `Shut out the machine of a node, for instance because it was stolen.
+
+Within seconds its link is cut, its open API connections are ended, and it is
+refused whatever certificates or tokens it shows, until kedge node allow NAME.
+Tokens of service accounts that belong to pods on it are refused as well. The
+name stays the machine's; kedge node replace NAME gives it to another one.
+
+What the machine knows it still knows: look at the join tokens that were on it
+(kedge token list) and at the secrets of its pods. Containers on it run on.`,
+		Args: cobra.ExactArgs(1),
+	}
+	onNode(cmd, func(ctx context.Context, nodes *join.Nodes, name string) (string, error) {
+		return fmt.Sprintf("the machine of %s is refused from now on; to let it in again: kedge node allow %s", name, name), nodes.Revoke(ctx, name)
+	})
+	return cmd
+}
+
+func newNodeAllowCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "allow NAME",
+		Short: "Let a revoked machine in again",
+		Long: `Let the machine in again that kedge node revoke NAME has shut out. It comes back by
+itself, with the certificates that it has; it needs no token.`,
+		Args: cobra.ExactArgs(1),
+	}
+	onNode(cmd, func(ctx context.Context, nodes *join.Nodes, name string) (string, error) {
+		count, err := nodes.Allow(ctx, name)
+		if err == nil && count == 0 {
+			err = fmt.Errorf("no machine of %s is revoked", name)
+		}
+		return fmt.Sprintf("the machine of %s is let in again", name), err
+	})
+	return cmd
+}
+
+// onNode makes cmd do something with the record of a node's name, and print what
+// that has come to.
+func onNode(cmd *cobra.Command, do func(ctx context.Context, nodes *join.Nodes, name string) (string, error)) {
 	dataDir := addDataDir(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		name := args[0]
@@ -41,15 +90,14 @@ kedge kubectl delete node NAME.`,
 		if err != nil {
 			return err
 		}
-		err = join.NewNodes(admin.client).Replace(cmd.Context(), name)
+		said, err := do(cmd.Context(), join.NewNodes(admin.client), name)
 		if errors.Is(err, join.ErrNoClaim) {
-			return fmt.Errorf("node %q has never joined: kedge kubectl get nodes shows the names", name)
+			return fmt.Errorf("no machine holds the name %q: kedge kubectl get nodes shows the names", name)
 		}
 		if err != nil {
 			return admin.explain(err)
 		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "the next machine that joins as %s takes the name; the machine that held it is refused\n", name)
+		_, err = fmt.Fprintln(cmd.OutOrStdout(), said)
 		return err
 	}
-	return cmd
 }

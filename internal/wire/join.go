@@ -142,7 +142,7 @@ const (
 	CodeInternal      Code = "internal"
 )
 
-// PathRenewNow, at the status socket of a node and at the link's status target,
+// PathRenewNow is a path at the status socket of a node and at the link's status target; it
 // makes a node renew its certificates at once (POST, no body).
 const PathRenewNow = "/certificates/renew"
 

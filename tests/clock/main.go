@@ -24,7 +24,7 @@ func init() { runtime.LockOSThread() }
 
 func main() {
 	args := os.Args //nolint:forbidigo // a program of its own
-	code, err := 2, errors.New("usage: clock SHIFT PROGRAM [ARG]...")
+	code, err := 2, errors.New("give a shift, a program and its arguments")
 	switch {
 	case len(args) > 1 && args[0] == inner:
 		err = become(args[1:])

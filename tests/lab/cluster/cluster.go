@@ -113,7 +113,7 @@ func (c *Cluster) Connect(t testing.TB) {
 		if c.Config, err = RESTConfig(c.Server.Host, kubeconfig); err != nil {
 			return err
 		}
-		if c.Client, err = kubernetes.NewForConfig(c.Config); err != nil {
+		if c.Client, err = kubernetes.NewForConfig(followed(c.Config, c.Server.Host, kubeconfig)); err != nil {
 			return err
 		}
 		return c.Client.RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()

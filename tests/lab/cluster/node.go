@@ -21,6 +21,9 @@ type Node struct {
 	Args []string
 	// Env is added to the daemon's environment, each NAME=VALUE.
 	Env []string
+	// Under is a command that starts the daemon, with its arguments, as sudo is;
+	// empty for none.
+	Under []string
 
 	proc *lab.Proc
 }
@@ -34,7 +37,7 @@ func (n *Node) Proc() *lab.Proc { return n.proc }
 // Start starts the daemon. Its log is kedge.log.
 func (n *Node) Start() error {
 	var err error
-	n.proc, err = n.Host.StartEnv("kedge", n.Env, append([]string{binary}, n.Args...)...)
+	n.proc, err = n.Host.StartEnv("kedge", n.Env, slices.Concat(n.Under, []string{binary}, n.Args)...)
 	return err
 }
 
