@@ -87,8 +87,9 @@ next: generate bundle ## build build/next/kedge, another version with another bu
 GOTEST := go run ./scripts/gotest
 GOLANGCI := go tool -modfile=tools/go.mod golangci-lint
 
-lint: generate ## run the linters
+lint: deps generate ## run the linters
 	$(GOLANGCI) run --build-tags namespace,process
+	shellcheck -s sh scripts/install.sh scripts/service/killall scripts/service/supervisor scripts/service/uninstall
 
 unit: deps bundle ## unit tests, with the race detector where it is affordable
 	scripts/unit

@@ -14,8 +14,7 @@
 set -eu
 SERVED_URL=''
 SERVED_PIN=''
-newline='
-'
+newline=$(printf '\nx') && newline=${newline%x}
 say() { printf '[kedge] %s\n' "$*"; }
 die() { printf '[kedge] error: %s\n' "$*" >&2; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
@@ -25,15 +24,12 @@ settings() {
 	began=$(date +%s) changed='' part='' keep_part='' brought='' made='' finished=''
 	[ "$(id -u)" = 0 ] || die 'this must run as root: become root first (sudo -i), then the same line'
 	case $(uname -s)/$(uname -m) in
-	Linux/x86_64 | Linux/amd64) arch=amd64 ;;
-	Linux/aarch64 | Linux/arm64) arch=arm64 ;;
+	Linux/x86_64) arch=amd64 ;; Linux/aarch64 | Linux/arm64) arch=arm64 ;;
 	*) die "there is no kedge for $(uname -s) on $(uname -m), only for Linux on x86_64 and aarch64" ;;
 	esac
+	known=' FROM VERSION EXEC NAME BIN_DIR SYMLINK WAIT SKIP_DOWNLOAD SKIP_PACKAGES SKIP_CHECK SKIP_ENABLE SKIP_START FORCE_RESTART '
 	for v in $(env | sed -n 's/^INSTALL_KEDGE_\([A-Za-z_]*\)=.*/\1/p'); do
-		case $v in
-		FROM | VERSION | EXEC | NAME | BIN_DIR | SYMLINK | WAIT | SKIP_DOWNLOAD | SKIP_PACKAGES | SKIP_CHECK | SKIP_ENABLE | SKIP_START | FORCE_RESTART) ;;
-		*) die "INSTALL_KEDGE_$v is nothing that this script knows: the head of it lists what there is" ;;
-		esac
+		[ "${known#* "$v" }" != "$known" ] || die "INSTALL_KEDGE_$v is nothing that this script knows: its head lists what there is"
 	done
 	service=kedge${INSTALL_KEDGE_NAME:+-$INSTALL_KEDGE_NAME}
 	case $service in *[!a-z0-9-]*) die "INSTALL_KEDGE_NAME=$INSTALL_KEDGE_NAME: use a-z, 0-9 and -" ;; esac
@@ -44,11 +40,8 @@ settings() {
 	# shellcheck disable=SC2086 # its words are arguments
 	set -f && set -- ${INSTALL_KEDGE_EXEC:-} "$@" && set +f
 	arguments "$@"
-	mkdir -p /run
-	if ! (umask 077 && mkdir "$tmp") 2>/dev/null; then
-		other=$(cat "$tmp/pid" 2>/dev/null) || other=none
-		! kill -0 "$other" 2>/dev/null || die "another installation runs (process $other)"
-	fi
+	(mkdir -p /run && umask 077 && mkdir "$tmp") 2>/dev/null || ! kill -0 "$(cat "$tmp/pid" 2>/dev/null || echo none)" 2>/dev/null ||
+		die "another installation runs (process $(cat "$tmp/pid"))"
 	trap leave EXIT && trap 'exit 130' INT TERM HUP
 	rm -rf "${tmp:?}"/*
 	echo $$ >"$tmp/pid"
@@ -79,8 +72,7 @@ arguments() {
 		esac
 		shift
 	done
-	data_dir=${data_dir:-${KEDGE_DATA_DIR:-$(kept KEDGE_DATA_DIR)}}
-	data_dir=${data_dir:-/var/lib/kedge}
+	data_dir=${data_dir:-${KEDGE_DATA_DIR:-$(kept KEDGE_DATA_DIR)}} && data_dir=${data_dir:-/var/lib/kedge}
 	url=${KEDGE_URL-$(kept KEDGE_URL)} token=${KEDGE_TOKEN-$(kept KEDGE_TOKEN)}
 	# A script that came from a server joins that server.
 	[ -n "$url$role" ] || [ -z "$token" ] || export KEDGE_URL="$SERVED_URL" url="$SERVED_URL"
@@ -97,8 +89,8 @@ leave() {
 		[ -n "$keep_part" ] || rm -f "$part"
 		# shellcheck disable=SC2086 # they are words
 		[ -z "$brought" ] || remove_packages $brought >/dev/null 2>&1 || true
-		case $made in *data*) rm -rf "$data_dir" ;; esac
-		case $made in *bin*) rmdir "$bin_dir" 2>/dev/null || true ;; esac
+		[ "${made#*data}" = "$made" ] || rm -rf "$data_dir"
+		[ "${made#*bin}" = "$made" ] || rmdir "$bin_dir" 2>/dev/null || true
 	fi
 	rm -rf "$tmp"
 	exit $code
@@ -107,8 +99,7 @@ leave() {
 # find_key: makes $tmp/ca.pem of the one authority whose key the token names. What -k fetched is
 # believed in nothing: the certificate is written anew from the bytes that were looked at.
 find_key() {
-	pin=$(printf %s "$token" | sed -n 's/^K1\([0-9a-f]\{64\}\)::.*/\1/p')
-	pin=${pin:-$SERVED_PIN}
+	pin=$(printf %s "$token" | sed -n 's/^K1\([0-9a-f]\{64\}\)::.*/\1/p') && pin=${pin:-$SERVED_PIN}
 	[ -n "$pin" ] || die "KEDGE_TOKEN is missing or cut: it says which key the server at $from has (make one there: kedge token create)"
 	curl -sSk --connect-timeout 20 --max-time 60 --max-filesize 65536 -o "$tmp/cacerts" "$from/cacerts" ||
 		die "the server at $from does not answer. Check the address and what lies in between. Nothing was changed"
@@ -118,8 +109,7 @@ find_key() {
 		base64 -d "$f" >"$tmp/der" 2>/dev/null || continue
 		key=$(od -An -v -tx1 "$tmp/der" | tr -d ' \n' | public_key) || continue
 		[ "$(printf %b "$key" | sha256sum | cut -c 1-64)" = "$pin" ] || continue
-		{ echo '-----BEGIN CERTIFICATE-----' && base64 "$tmp/der" && echo '-----END CERTIFICATE-----'; } >"$tmp/ca.pem"
-		return
+		{ echo '-----BEGIN CERTIFICATE-----' && base64 "$tmp/der" && echo '-----END CERTIFICATE-----'; } >"$tmp/ca.pem" && return
 	done
 	die "the server at $from does not have the key that the token names: the address or the token is of another cluster, or somebody is in between. Nothing was changed"
 }
@@ -191,30 +181,30 @@ download() {
 
 # packages PROGRAM...: brings what is missing.
 packages() {
-	missing='' names='' rc=0
+	missing='' names='' manager='' rc=0
 	for p in "$@"; do have "$p" || missing="$missing $p"; done
 	[ -n "$missing" ] || return 0
+	for p in apt-get apk dnf zypper; do [ -n "$manager" ] || ! have $p || manager=$p; done
 	for p in $missing; do
-		case $p/$(for m in apt-get apk dnf zypper; do ! have $m || { echo $m && break; }; done) in
-		nft/*) names="$names nftables" ;;
-		iptables/dnf) names="$names iptables-nft" ;;
-		mount/apk | mount/dnf | mount/zypper) names="$names util-linux" ;;
-		*) names="$names $p" ;;
+		case $p/$manager in
+		nft/*) p=nftables ;;
+		iptables/dnf) p=iptables-nft ;;
+		mount/apk | mount/dnf | mount/zypper) p=util-linux ;;
 		esac
+		names="$names $p"
 	done
 	! on "${INSTALL_KEDGE_SKIP_PACKAGES:-}" || die "programs are missing:$missing. Install them (packages:$names) and try again. Nothing was changed"
 	say "installing packages:$names"
 	# shellcheck disable=SC2086 # they are words
 	set -- $names
 	installed >"$tmp/before"
-	if have apt-get; then
-		export DEBIAN_FRONTEND=noninteractive
-		apt-get update -qq || true
-		apt-get install -y -qq --no-install-recommends "$@" || rc=$?
-	elif have apk; then apk add -q "$@" || rc=$?
-	elif have dnf; then dnf install -y -q "$@" || rc=$?
-	elif have zypper; then zypper -n -q install "$@" || rc=$?
-	else rc=127; fi >"$tmp/said" 2>&1 </dev/null
+	case $manager in
+	apt-get) export DEBIAN_FRONTEND=noninteractive && { apt-get update -qq || true; } && apt-get install -y -qq --no-install-recommends "$@" ;;
+	apk) apk add -q "$@" ;;
+	dnf) dnf install -y -q "$@" ;;
+	zypper) zypper -n -q install "$@" ;;
+	*) echo 'no package manager that is known' && false ;;
+	esac >"$tmp/said" 2>&1 </dev/null || rc=$?
 	brought="${brought:+$brought }$(installed | grep -vxF -f "$tmp/before" | tr '\n' ' ')"
 	for p in $missing; do have "$p" || die "$p is missing and no package could be installed ($rc: $(tail -n 2 "$tmp/said")). Install$missing and try again. Nothing was changed"; done
 }
@@ -223,9 +213,9 @@ remove_packages() { if have dpkg; then dpkg --purge "$@"; elif have apk; then ap
 
 # environment: what the service gets: settings of earlier runs, and over them those of this one.
 environment() {
-	names=$(awk 'BEGIN { for (k in ENVIRON) if (k ~ /^(KEDGE_[A-Z0-9_]+|(HTTPS?|NO|ALL)_PROXY|(https?|no|all)_proxy)$/ && k !~ /^KEDGE_(INSTALL_|LAUNCHER$)/) print k }')
+	names=$(awk 'BEGIN { for (k in ENVIRON) if (k ~ /^(KEDGE_[A-Z0-9_]+|(HTTPS?|NO|ALL)_PROXY|(https?|no|all)_proxy)$/ && k !~ /^KEDGE_(INSTALL_|LAUNCHER$)/) printf "%s ", k }')
 	export KEDGE_INSTALL_EXEC="$exec_line" KEDGE_INSTALL_BIN_DIR="$bin_dir" && names="$names KEDGE_INSTALL_EXEC KEDGE_INSTALL_BIN_DIR"
-	[ ! -f "$env_file" ] || awk -F = -v names="$names" 'BEGIN { n = split(names, a, /[ \n]+/); for (i = 1; i <= n; i++) over[a[i]] } !($1 in over)' "$env_file"
+	[ ! -f "$env_file" ] || awk -F = -v names="$names" 'BEGIN { n = split(names, a, " "); for (i = 1; i <= n; i++) over[a[i]] } !($1 in over)' "$env_file"
 	for k in $names; do
 		eval "v=\${$k-}"
 		case $v in *\'* | *"$newline"*) die "$k holds a quote or a line break, which cannot be kept: put it into /etc/kedge/config.yaml" ;; esac
@@ -244,11 +234,10 @@ check() {
 write() {
 	file=$1 mode=$2 && shift 2
 	(umask 077 && "$@" >"$tmp/new") || die "$* does not work"
-	if ! cmp -s "$tmp/new" "$file"; then
-		mkdir -p "${file%/*}" || die "the folder of $file cannot be made: run this again when that is mended"
-		(umask 077 && cat "$tmp/new" >"$file.new") || die "$file cannot be written: run this again when that is mended"
-		chmod "$mode" "$file.new" && mv -f "$file.new" "$file" && changed="$changed $file"
-	fi
+	! cmp -s "$tmp/new" "$file" || return 0
+	mkdir -p "${file%/*}"
+	(umask 077 && cat "$tmp/new" >"$file.new") || die "$file cannot be written: run this again when that is mended"
+	chmod "$mode" "$file.new" && mv -f "$file.new" "$file" && changed="$changed $file"
 }
 unit() { "$program" unit "$1" --name "$service" --bin-dir "$bin_dir" --data-dir "$data_dir"; }
 
@@ -282,11 +271,9 @@ main() {
 	packages nft iptables mount
 	cmp -s "$tmp/env" "$env_file" && [ -z "$part" ] || on "${INSTALL_KEDGE_SKIP_CHECK:-}" || check
 	[ "$(df -Pk /etc | awk 'NR == 2 { print $4 }')" -gt 512 ] || die 'there is no room in /etc: make some and try again. Nothing was changed'
-
 	finished=1 # from here on all is put in place; what cuts this off is mended by the next run
 	[ -z "$part" ] || { mv -f "$part" "$program" && changed="$changed $program"; }
-	# shellcheck disable=SC2086 # they are words
-	[ -z "$brought" ] || { mkdir -p /etc/kedge && printf '%s\n' $brought >>"/etc/kedge/$service.packages"; }
+	[ -z "$brought" ] || { mkdir -p /etc/kedge && echo "$brought" >>"/etc/kedge/$service.packages"; }
 	init=supervisor unit_file=$bin_dir/$service-service
 	if [ -d /run/systemd/system ]; then init=systemd unit_file=/etc/systemd/system/$service.service; elif [ -x /sbin/openrc-run ]; then init=openrc unit_file=/etc/init.d/$service; fi
 	write "$bin_dir/$service-uninstall.sh" 755 unit uninstall

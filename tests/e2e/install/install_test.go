@@ -1,0 +1,116 @@
+// Package install is the scenario in README.md.
+package install
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/kedge-io/kedge/internal/testx"
+	"github.com/kedge-io/kedge/tests/lab"
+	"github.com/kedge-io/kedge/tests/lab/cluster"
+)
+
+func TestMain(m *testing.M) { os.Exit(lab.Main(m)) }
+
+const edge = "edge1"
+
+func TestNodeFromNothingButCurl(t *testing.T) {
+	testx.NeedRoot(t)
+	testx.NeedPrograms(t, "mmdebstrap", "nft", "ip")
+	topology := lab.ServerAndEdges(1)
+	topology.Roots = map[string]string{edge: minimalRoot(t)}
+	release := releaseFile(t)
+	c := cluster.New(t, topology, cluster.Options{
+		Bare: []string{edge},
+		BeforeStart: func(h *lab.Host) {
+			cluster.Must(t, os.MkdirAll(h.OnDisk("/var/lib/kedge/server/dist"), 0o755))
+			cluster.Must(t, os.Link(release, h.OnDisk("/var/lib/kedge/server/dist/kedge-linux-amd64")))
+		},
+	})
+	h := c.Lab.Host(edge)
+	before := look(t, h)
+	command := joinCommand(t, c, h)
+
+	wrong := strings.Replace(command, "sha256//", "sha256//AAAA", 1)
+	if out, _, err := h.Run(t.Context(), "sh", "-c", wrong); err != nil || out != "" {
+		t.Errorf("with another key of the server: %v, %q", err, out) // curl has ended, sh had nothing to do
+	}
+	compare(t, before, look(t, h))
+
+	enter := time.Now()
+	out := run(t, h, command)
+	c.WaitNode(t, edge, corev1.ConditionTrue)
+	t.Logf("from Enter to Ready: %s\n%s", time.Since(enter).Round(100*time.Millisecond), out)
+	daemon := pidOf(t, h)
+	if out := run(t, h, command); !strings.Contains(out, "nothing was changed") || pidOf(t, h) != daemon {
+		t.Errorf("again, it says:\n%s", out)
+	}
+
+	t.Log(run(t, h, "/usr/local/bin/kedge-uninstall.sh"))
+	compare(t, before, look(t, h))
+}
+
+// joinCommand is the line that the server prints, with what only the laboratory
+// needs behind it.
+func joinCommand(t *testing.T, c *cluster.Cluster, h *lab.Host) string {
+	t.Helper()
+	line, err := c.Server.Kedge(t.Context(), "token", "create", "--join-command")
+	cluster.Must(t, err)
+	line, ok := strings.CutSuffix(strings.TrimSpace(line), "| sh -")
+	if !ok {
+		line, ok = strings.CutSuffix(line, " sh -")
+	}
+	if !ok {
+		t.Fatalf("the command is %q", line)
+	}
+	return line + " sh -s - agent --cgroup-root " + h.CgroupRoot()
+}
+
+func run(t *testing.T, h *lab.Host, command string) string {
+	t.Helper()
+	out, errOut, err := h.Run(t.Context(), "sh", "-c", command)
+	if err != nil {
+		t.Fatalf("%s: %v\n%s%s", command, err, out, errOut)
+	}
+	return out + errOut
+}
+
+func pidOf(t *testing.T, h *lab.Host) string {
+	t.Helper()
+	text, err := h.ReadFile("/var/lib/kedge/lock")
+	cluster.Must(t, err)
+	return string(text)
+}
+
+// minimalRoot is build/minimal-root of the repository, made if it is not there.
+func minimalRoot(t *testing.T) string {
+	t.Helper()
+	root, err := testx.RepoRoot()
+	cluster.Must(t, err)
+	dir := filepath.Join(root, "build", "minimal-root")
+	build := exec.CommandContext(t.Context(), filepath.Join(root, "scripts", "minimal-root"), dir)
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return dir
+}
+
+// releaseFile packs the program under test as a release is.
+func releaseFile(t *testing.T) string {
+	t.Helper()
+	root, err := testx.RepoRoot()
+	cluster.Must(t, err)
+	file := filepath.Join(root, "build", "kedge-linux-amd64.test")
+	pack := exec.CommandContext(t.Context(), filepath.Join(root, "scripts", "release-file"), "amd64", cluster.Binary(t), file, "3")
+	if out, err := pack.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	t.Cleanup(func() { _ = os.Remove(file) })
+	return file
+}
