@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -52,25 +54,42 @@ func freeAddress(t *testing.T) string {
 func newSite(t *testing.T) *site {
 	s := &site{node: newNode(t, SnapshotterOverlay)}
 	s.file = filepath.Join(t.TempDir(), "registries.yaml")
+	s.depot = s.runDepot("")
+	s.settings()
+	s.daemon()
+	return s
+}
+
+// runDepot starts a registry that has site/app:1. realm is its token server.
+func (s *site) runDepot(realm string) *depot.Depot {
+	t := s.t
+	t.Helper()
 	dir := t.TempDir()
-	program, err := depot.Build(t.Context(), dir)
+	program, err := depot.Build(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.depot, err = depot.New(freeAddress(t), dir); err != nil {
+	d, err := depot.New(freeAddress(t), dir)
+	if err != nil {
 		t.Fatal(err)
 	}
-	for name, data := range s.depot.Files {
+	client := d.Client(nil)
+	if realm != "" {
+		d.WithTokens(realm)
+		if err := client.Authorize(d, "site/app"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, data := range d.Files {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	cmd := exec.Command(program, s.depot.Args()...)
+	cmd := exec.Command(program, d.Args()...)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.kill9(cmd) })
-	client := s.depot.Client(nil)
 	testx.Eventually(t, 30*time.Second, "the registry answers", client.Ready)
 	archive := filepath.Join(dir, "app.tar")
 	s.archive(archive, "depot.test/app:1", "in the registry")
@@ -81,9 +100,7 @@ func newSite(t *testing.T) *site {
 	if err := client.Push(t.Context(), data, "site/app", "1"); err != nil {
 		t.Fatal(err)
 	}
-	s.settings()
-	s.daemon()
-	return s
+	return d
 }
 
 // settings runs the component that reads registries.yaml.
@@ -185,6 +202,7 @@ func TestPullsFollowRegistriesYAMLWithoutRestart(t *testing.T) {
 	s.until(own, nil, "no basic auth credentials")
 	s.until(own, &cri.AuthConfig{Username: depot.User, Password: depot.Password})
 
+	s.tokens()
 	if err := os.Remove(s.file); err != nil {
 		t.Fatal(err)
 	}
@@ -195,6 +213,23 @@ func TestPullsFollowRegistriesYAMLWithoutRestart(t *testing.T) {
 	if s.pid() != pid {
 		t.Error("containerd was restarted")
 	}
+}
+
+// tokens puts a registry with a token server in the place of the one with
+// passwords.
+func (s *site) tokens() {
+	s.t.Helper()
+	var d *depot.Depot
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { d.Tokens(w, r) }))
+	s.t.Cleanup(server.Close)
+	d = s.runDepot(server.URL + "/token")
+	passwords := s.depot
+	s.depot = d
+	s.write("wrong", `"^library/(.*)": site/$1`)
+	s.until(nowhere+"/library/app:1", nil, "mirror "+d.Address+" does not accept", "registries.yaml")
+	s.write(depot.Password, `"^library/(.*)": site/$1`)
+	s.until(nowhere+"/library/app:1", nil)
+	s.depot = passwords
 }
 
 func TestBundlesCarryImagesToNodesWithoutRegistry(t *testing.T) {

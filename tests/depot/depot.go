@@ -76,13 +76,13 @@ auth:
 // Args are those of the program that [Build] makes.
 func (d *Depot) Args() []string { return []string{"serve", filepath.Join(d.Dir, "config.yml")} }
 
-// Build makes the program of a depot in a folder and returns its path.
-func Build(ctx context.Context, dir string) (string, error) {
+// Build makes the program of a depot, unless it is up to date, and returns its path.
+func Build(ctx context.Context) (string, error) {
 	root, err := testx.RepoRoot()
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, "registry")
+	path := filepath.Join(root, "build", "registry")
 	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-o", path, ".")
 	build.Dir = filepath.Join(root, "tests", "registry")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0") //nolint:forbidigo // go wants its own environment

@@ -28,6 +28,14 @@ func (d *Depot) Client(dial func(ctx context.Context, network, address string) (
 type Client struct {
 	base string
 	http *http.Client
+	// token is used in place of the password where it is set.
+	token string
+}
+
+// Authorize makes c use tokens of d that are good for one repository.
+func (c *Client) Authorize(d *Depot, repository string) (err error) {
+	c.token, err = d.sign("repository:" + repository + ":pull,push")
+	return err
 }
 
 // Ready is nil when the depot answers.
@@ -89,6 +97,9 @@ func (c *Client) do(ctx context.Context, method, to, kind string, body []byte) (
 		return nil, err
 	}
 	req.SetBasicAuth(User, Password)
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
 	if kind != "" {
 		req.Header.Set("Content-Type", kind)
 	}

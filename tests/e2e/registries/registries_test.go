@@ -83,7 +83,7 @@ func TestPrivateRegistryAndSitesWithoutOne(t *testing.T) {
 // startDepot runs a registry on h that has the application.
 func startDepot(t *testing.T, h *lab.Host) *depot.Depot {
 	t.Helper()
-	program, err := depot.Build(t.Context(), t.TempDir())
+	program, err := depot.Build(t.Context())
 	cluster.Must(t, err)
 	const dir = "/var/lib/depot"
 	d, err := depot.New(net.JoinHostPort(h.IP(), "5000"), dir)
