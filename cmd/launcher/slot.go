@@ -160,7 +160,8 @@ func (s slot) executable() error {
 // write puts the program into folder, synced.
 func (s slot) write(ctx context.Context, folder string, p *payload.Payload) error {
 	bin := filepath.Join(folder, "bin")
-	if err := os.Mkdir(bin, 0o755); err != nil {
+	// The modes whatever the umask is: other users start the program too.
+	if err := errors.Join(os.Mkdir(bin, 0o755), os.Chmod(bin, 0o755)); err != nil {
 		return err
 	}
 	file, err := os.OpenFile(filepath.Join(bin, "kedge"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, programMode)
@@ -174,7 +175,6 @@ func (s slot) write(ctx context.Context, folder string, p *payload.Payload) erro
 		_ = file.Close()
 		return explainPayload(err)
 	}
-	// The mode whatever the umask is.
 	if err := errors.Join(file.Chmod(programMode), file.Sync(), file.Close()); err != nil {
 		return err
 	}

@@ -60,6 +60,18 @@ func TestProgramOfAnotherUserIsNotStartedByRoot(t *testing.T) {
 	}
 }
 
+func TestOthersReachTheProgramWhateverTheUmask(t *testing.T) {
+	h := newHost(t, "one")
+	former := unix.Umask(0o077)
+	defer unix.Umask(former)
+	h.good()
+	for _, path := range []string{h.slot().dir(), filepath.Dir(h.slot().program()), h.slot().program()} {
+		if st := try(os.Stat(path)); st.Mode().Perm() != 0o755 {
+			t.Errorf("%s has the mode %v", path, st.Mode())
+		}
+	}
+}
+
 func TestSlotFromABackupIsVerifiedOnceAndKept(t *testing.T) {
 	h := newHost(t, "one")
 	h.good()
