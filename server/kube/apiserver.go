@@ -24,7 +24,7 @@ import (
 const shutdownTimeout = 2 * time.Second
 
 // newAPIServer returns the API server, which is ready when /readyz says so and
-// an object was read with the administrator's certificate.
+// the supervisor may ask it.
 func newAPIServer(cfg Config, needs []string) lifecycle.Component {
 	return lifecycle.Component{
 		Name:  APIServer,

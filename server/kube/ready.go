@@ -6,12 +6,15 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/kedge-io/kedge/internal/kubeclient"
 )
 
 // announceWhen calls ready once done says so, asking a few times a second.
 func announceWhen(ctx context.Context, cfg Config, done func(context.Context, kubernetes.Interface) bool, ready func()) {
-	config, err := clientcmd.BuildConfigFromFlags("", cfg.Certs.AdminKubeconfig)
+	// Not the administrator's kubeconfig, which holds its certificate: a start may
+	// take longer than that is good.
+	config, err := kubeclient.FromFile(cfg.Certs.SupervisorKubeconfig, "")
 	if err != nil {
 		return
 	}
