@@ -14,6 +14,7 @@ import (
 	"github.com/kedge-io/kedge/internal/fsx"
 	"github.com/kedge-io/kedge/internal/health"
 	"github.com/kedge-io/kedge/internal/paths"
+	"github.com/kedge-io/kedge/internal/wire"
 	"github.com/kedge-io/kedge/server"
 	"github.com/kedge-io/kedge/server/datastore/snapshot"
 )
@@ -82,6 +83,9 @@ func (o *snapshotCommand) manager(layout paths.Layout) (*snapshot.Manager, error
 			return nil, fmt.Errorf("read the host name (set --node-name): %w", err)
 		}
 		node = strings.ToLower(strings.TrimSpace(host))
+	}
+	if err := wire.CheckNodeName(node); err != nil {
+		return nil, usageError(fmt.Errorf("--node-name: %w", err))
 	}
 	s, err := o.options.config(layout, node)
 	if err != nil {

@@ -118,16 +118,11 @@ func (m *Manager) again(ctx context.Context, table *timetable, up time.Duration)
 	if !ok {
 		return
 	}
-	release, err := m.lock(ctx)
-	if err != nil {
-		return
-	}
-	defer release()
 	if _, there := look(path); !there {
 		table.paid()
 		return
 	}
-	err = m.cfg.Remote.Upload(ctx, path)
+	err := m.upload(ctx, path)
 	if ctx.Err() != nil {
 		return
 	}

@@ -85,8 +85,8 @@ type Config struct {
 type Remote interface {
 	// Upload keeps the file at path under its own name, whole or not at all.
 	Upload(ctx context.Context, path string) error
-	// List returns what is there, as [List] does.
-	List(ctx context.Context) ([]Entry, error)
+	// List returns what is there and begins with prefix, as [List] does.
+	List(ctx context.Context, prefix string) ([]Entry, error)
 	// Delete removes a file; one that is not there is no error.
 	Delete(ctx context.Context, file string) error
 }

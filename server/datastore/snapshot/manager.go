@@ -20,6 +20,7 @@ import (
 type Manager struct {
 	cfg  Config
 	gate chan struct{} // held by who changes the folder
+	away chan struct{} // held by who changes what is elsewhere, never with gate
 
 	mu    sync.Mutex
 	state State
@@ -37,7 +38,7 @@ func New(cfg Config) *Manager {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Manager{cfg: cfg, gate: make(chan struct{}, 1)}
+	return &Manager{cfg: cfg, gate: make(chan struct{}, 1), away: make(chan struct{}, 1)}
 }
 
 // Saved is what a save has brought about.
@@ -72,13 +73,25 @@ func (m *Manager) save(ctx context.Context, name string, keep int) (Saved, error
 	}
 	ctx, cancel := m.within(ctx)
 	defer cancel()
+	s, err := m.saveAndPrune(ctx, name, keep)
+	if !s.Entry.Good() || m.cfg.Remote == nil {
+		return s, err
+	}
+	// Without the folder: a bucket out of reach keeps nobody from saving.
+	if rerr := m.copyAway(ctx, &s, name, keep); rerr != nil {
+		s.RemoteError = rerr.Error()
+	}
+	return s, err
+}
+
+// saveAndPrune is the part of a save that concerns the folder.
+func (m *Manager) saveAndPrune(ctx context.Context, name string, keep int) (s Saved, err error) {
 	release, err := m.lock(ctx)
 	if err != nil {
-		return Saved{}, m.failed(err)
+		return s, m.failed(err)
 	}
 	defer release()
 	begin := time.Now()
-	var s Saved
 	if s.Entry, err = m.saveLocal(ctx, name); err != nil {
 		return Saved{}, m.failed(err)
 	}
@@ -86,19 +99,14 @@ func (m *Manager) save(ctx context.Context, name string, keep int) (Saved, error
 	m.cfg.Log.Info("snapshot saved", "file", s.Entry.Location, "bytes", s.Entry.Bytes,
 		"revision", s.Entry.Manifest.Revision, "objects", s.Entry.Manifest.ObjectCount(), "took", s.Took.Round(time.Millisecond))
 	m.note(func(st *State) { st.Last, st.Took, st.LastError = &s.Entry, s.Took, "" })
-	recovery := s.Entry.Manifest.Recovery
+	defer m.count()
 	if keep > 0 {
-		if s.Deleted, err = m.pruneLocal(ctx, recovery, name, keep, s.Entry.File); err != nil {
-			return s, fmt.Errorf("delete old snapshots: %w", err)
+		s.Deleted, err = m.pruneLocal(ctx, s.Entry.Manifest.Recovery, name, keep, s.Entry.File)
+		if err != nil {
+			err = fmt.Errorf("delete old snapshots: %w", err)
 		}
 	}
-	m.count()
-	if m.cfg.Remote != nil {
-		if err := m.copyAway(ctx, &s, recovery, name, keep); err != nil {
-			s.RemoteError = err.Error()
-		}
-	}
-	return s, nil
+	return s, err
 }
 
 // failed notes that nothing could be saved, unless nobody wants it any more.
@@ -123,15 +131,26 @@ func (m *Manager) within(ctx context.Context) (context.Context, context.CancelFu
 }
 
 // copyAway keeps a copy of what was saved elsewhere.
-func (m *Manager) copyAway(ctx context.Context, s *Saved, recovery, name string, keep int) error {
-	err := m.cfg.Remote.Upload(ctx, s.Entry.Location)
+func (m *Manager) copyAway(ctx context.Context, s *Saved, name string, keep int) error {
+	err := m.upload(ctx, s.Entry.Location)
 	if err == nil && keep > 0 {
 		var deleted []string
-		deleted, err = m.pruneRemote(ctx, recovery, name, keep)
+		deleted, err = m.pruneRemote(ctx, s.Entry.Manifest.Recovery, name, keep)
 		s.Deleted = append(s.Deleted, deleted...)
 	}
 	m.noteRemote(err)
 	return err
+}
+
+// upload copies the file at path away; one upload is under way at a time.
+func (m *Manager) upload(ctx context.Context, path string) error {
+	select {
+	case m.away <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-m.away }()
+	return m.cfg.Remote.Upload(ctx, path)
 }
 
 // Listing is what is kept.
@@ -147,7 +166,7 @@ func (m *Manager) List(ctx context.Context) (Listing, error) {
 	if err != nil || m.cfg.Remote == nil {
 		return Listing{Entries: local}, err
 	}
-	remote, err := m.cfg.Remote.List(ctx)
+	remote, err := m.cfg.Remote.List(ctx, "")
 	l := Listing{Entries: append(local, remote...)}
 	if err != nil {
 		l.RemoteError = err.Error()
@@ -161,13 +180,8 @@ func (m *Manager) Delete(ctx context.Context, file string) ([]string, error) {
 	if err := CheckFile(file); err != nil {
 		return nil, err
 	}
-	release, err := m.lock(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer release()
 	var deleted []string
-	err = removeLocal(m.cfg.Dir, file)
+	err := m.locked(ctx, func() error { return removeLocal(m.cfg.Dir, file) })
 	if err == nil {
 		deleted = append(deleted, filepath.Join(m.cfg.Dir, file))
 	}
@@ -177,7 +191,6 @@ func (m *Manager) Delete(ctx context.Context, file string) ([]string, error) {
 			err = rerr
 		}
 	}
-	m.count()
 	if errors.Is(err, os.ErrNotExist) {
 		err = fmt.Errorf("no snapshot has the name %s (kedge snapshot list shows all): %w", file, os.ErrNotExist)
 	}
@@ -186,7 +199,7 @@ func (m *Manager) Delete(ctx context.Context, file string) ([]string, error) {
 
 // deleteAway removes file elsewhere if it is there.
 func (m *Manager) deleteAway(ctx context.Context, file string) ([]string, error) {
-	entries, err := m.cfg.Remote.List(ctx)
+	entries, err := m.cfg.Remote.List(ctx, file)
 	if err != nil {
 		return nil, err
 	}
@@ -215,19 +228,28 @@ func (m *Manager) Prune(ctx context.Context, name string, keep int) ([]string, e
 	if err != nil {
 		return nil, err
 	}
-	release, err := m.lock(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer release()
-	deleted, err := m.pruneLocal(ctx, token.ID(), name, keep, "")
+	var deleted []string
+	err = m.locked(ctx, func() error {
+		deleted, err = m.pruneLocal(ctx, token.ID(), name, keep, "")
+		return err
+	})
 	if err == nil && m.cfg.Remote != nil {
 		var away []string
 		away, err = m.pruneRemote(ctx, token.ID(), name, keep)
 		deleted = append(deleted, away...)
 	}
-	m.count()
 	return deleted, err
+}
+
+// locked changes the folder by f.
+func (m *Manager) locked(ctx context.Context, f func() error) error {
+	release, err := m.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	defer m.count()
+	return f()
 }
 
 func (m *Manager) notExternal() error {

@@ -60,7 +60,7 @@ func (m *Manager) pruneLocal(ctx context.Context, recovery, name string, keep in
 
 // pruneRemote does the same elsewhere, where only ends and manifests are read.
 func (m *Manager) pruneRemote(ctx context.Context, recovery, name string, keep int) ([]string, error) {
-	entries, err := m.cfg.Remote.List(ctx)
+	entries, err := m.cfg.Remote.List(ctx, name+"-"+m.cfg.Node+"-")
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -148,11 +149,12 @@ func (b *bucket) Upload(_ context.Context, path string) error {
 	return fsx.WriteFile(filepath.Join(b.dir, filepath.Base(path)), raw, 0o600)
 }
 
-func (b *bucket) List(context.Context) ([]Entry, error) {
+func (b *bucket) List(_ context.Context, prefix string) ([]Entry, error) {
 	if err := b.get(); err != nil {
 		return nil, err
 	}
-	return List(b.dir)
+	all, err := List(b.dir)
+	return slices.DeleteFunc(all, func(e Entry) bool { return !strings.HasPrefix(e.File, prefix) }), err
 }
 
 func (b *bucket) Delete(_ context.Context, file string) error {
@@ -233,5 +235,41 @@ func TestLastGoodIsTheLatestStateOfTheCluster(t *testing.T) {
 	}
 	if _, ok := LastGood(entries, "c"); ok {
 		t.Error("of c there is none")
+	}
+}
+
+// stuck takes an upload and does not end it before its context ends.
+type stuck struct {
+	bucket
+	begun chan struct{}
+}
+
+func (b *stuck) Upload(ctx context.Context, _ string) error {
+	close(b.begun)
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestUploadThatTakesLongKeepsNobodyFromSaving(t *testing.T) {
+	away := &stuck{begun: make(chan struct{})}
+	s := newServer(t, func(c *Config) { c.Remote = away })
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan Saved)
+	go func() {
+		saved, _ := s.Save(ctx, "")
+		done <- saved
+	}()
+	<-away.begun
+	local := s.cfg
+	local.Remote = nil
+	if _, err := New(local).Save(t.Context(), ""); err != nil {
+		t.Error(err)
+	}
+	cancel()
+	if saved := <-done; saved.RemoteError == "" || !saved.Entry.Good() {
+		t.Errorf("%+v", saved)
+	}
+	if left := s.left(t); len(left) != 2 {
+		t.Errorf("left %v", left)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
@@ -119,12 +120,17 @@ func (b *Bucket) prefix() string {
 	return b.cfg.Folder + "/"
 }
 
-// List returns the snapshots in the folder, as [snapshot.List] does.
-func (b *Bucket) List(ctx context.Context) ([]snapshot.Entry, error) {
-	ctx, cancel := context.WithTimeout(ctx, b.cfg.Timeout)
+// smallTimeout bounds what moves few bytes: nobody waits for an upload's time to
+// hear that a server is gone.
+const smallTimeout = 2 * time.Minute
+
+// List returns the snapshots in the folder whose names begin with prefix, as
+// [snapshot.List] does.
+func (b *Bucket) List(ctx context.Context, prefix string) ([]snapshot.Entry, error) {
+	ctx, cancel := context.WithTimeout(ctx, min(b.cfg.Timeout, smallTimeout))
 	defer cancel()
 	var out []snapshot.Entry
-	for o := range b.client.ListObjectsIter(ctx, b.cfg.Bucket, minio.ListObjectsOptions{Prefix: b.prefix()}) {
+	for o := range b.client.ListObjectsIter(ctx, b.cfg.Bucket, minio.ListObjectsOptions{Prefix: b.prefix() + prefix}) {
 		if o.Err != nil {
 			return nil, fmt.Errorf("list s3://%s/%s: %w", b.cfg.Bucket, b.prefix(), b.explain(o.Err))
 		}
@@ -149,7 +155,7 @@ func (b *Bucket) List(ctx context.Context) ([]snapshot.Entry, error) {
 
 // Delete removes a file; one that is not there is no error.
 func (b *Bucket) Delete(ctx context.Context, file string) error {
-	ctx, cancel := context.WithTimeout(ctx, b.cfg.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, min(b.cfg.Timeout, smallTimeout))
 	defer cancel()
 	if err := b.client.RemoveObject(ctx, b.cfg.Bucket, b.key(file), minio.RemoveObjectOptions{}); err != nil {
 		return fmt.Errorf("delete %s: %w", b.Location(file), b.explain(err))

@@ -110,8 +110,8 @@ func (b *Bucket) more(ctx context.Context, f io.Writer, file string, from, size 
 }
 
 // portion is what is fetched at least at a time, in bytes, for readers that ask
-// for little.
-const portion = 64 << 10
+// for little: most manifests, packed, are smaller.
+const portion = 8 << 10
 
 // ranges reads parts of an object. It keeps the last portion.
 type ranges struct {

@@ -173,7 +173,7 @@ func TestSnapshotsGoUpAreListedComeDownAndGo(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
 	b := s.bucket(t)
-	if l, err := b.List(t.Context()); err != nil || len(l) != 0 {
+	if l, err := b.List(t.Context(), ""); err != nil || len(l) != 0 {
 		t.Errorf("empty bucket: %v, %v", l, err)
 	}
 	small, large := made(t, 100<<10), made(t, 20<<20) // one request, three parts
@@ -191,7 +191,7 @@ func TestSnapshotsGoUpAreListedComeDownAndGo(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	l, err := s.bucket(t, func(c *Config) { c.Folder = "/edge/one/" }).List(t.Context())
+	l, err := s.bucket(t, func(c *Config) { c.Folder = "/edge/one/" }).List(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,6 +204,9 @@ func TestSnapshotsGoUpAreListedComeDownAndGo(t *testing.T) {
 	}
 	if want := map[string]bool{small.File: true, large.File: true, "cut.tar.zst": false}; len(files) != len(want) || !files[small.File] || !files[large.File] || files["cut.tar.zst"] {
 		t.Errorf("listed %v, want %v", files, want)
+	}
+	if l, err := b.List(t.Context(), large.File[:len(large.File)-9]); err != nil || len(l) != 1 || l[0].File != large.File {
+		t.Errorf("with a prefix: %v, %v", l, err)
 	}
 	for range 2 { // one that is gone is no error
 		if err := b.Delete(t.Context(), large.File); err != nil {
@@ -280,7 +283,7 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 		if err != nil && (strings.Contains(err.Error(), testSecret) || strings.Contains(err.Error(), "wrong")) {
 			t.Errorf("the secret is in: %v", err)
 		}
-		if _, err := b.List(t.Context()); err == nil {
+		if _, err := b.List(t.Context(), ""); err == nil {
 			t.Errorf("%s: listed", want)
 		}
 	}
@@ -382,7 +385,7 @@ func TestUploadThatIsGivenUpLeavesNothing(t *testing.T) {
 		t.Fatal("uploaded over a connection that is always cut")
 	}
 	b := s.bucket(t)
-	if l, err := b.List(t.Context()); err != nil || len(l) != 0 {
+	if l, err := b.List(t.Context(), ""); err != nil || len(l) != 0 {
 		t.Errorf("listed %v, %v", l, err)
 	}
 	mustUpload(t, b, e)
