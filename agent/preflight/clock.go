@@ -7,14 +7,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/kedge-io/kedge/agent/firewall/hostfacts"
+	"github.com/kedge-io/kedge/internal/clock"
 	"github.com/kedge-io/kedge/internal/finding"
-	"github.com/kedge-io/kedge/internal/pki"
 )
 
 // clock looks whether the time can be right, and whether somebody keeps it right.
 func (m *machine) clock(context.Context) []finding.Finding {
 	now := m.now()
-	floor := pki.Epoch
+	floor := clock.Epoch
 	if m.cfg.Built.After(floor) {
 		floor = m.cfg.Built
 	}
