@@ -1,9 +1,11 @@
 package main
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/kedge-io/kedge/internal/config"
 	"github.com/kedge-io/kedge/internal/paths"
@@ -41,6 +43,29 @@ func dataDir(argv, env []string) string {
 	}
 	aliases := map[string]string{"KEDGE_CONFIG_FILE": config.FileFlag}
 	return config.Peek("data-dir", config.Options{Env: env, Aliases: aliases})
+}
+
+// runningFrom returns the folders of slots from which processes of this user
+// run program id: a daemon whose data directory only its unit names has unpacked
+// what "kedge kubectl" needs. Other users' processes could run from anywhere.
+func runningFrom(proc, id string, uid int) []string {
+	exes, _ := filepath.Glob(filepath.Join(proc, "[0-9]*", "exe"))
+	var found []string
+	for _, exe := range exes {
+		target, err := os.Readlink(exe)
+		dir, ok := strings.CutSuffix(target, program("/", id))
+		if err != nil || !ok || slices.Contains(found, dir) {
+			continue
+		}
+		st, err := os.Stat(filepath.Dir(exe))
+		if err != nil {
+			continue
+		}
+		if sys, ok := st.Sys().(*syscall.Stat_t); ok && int(sys.Uid) == uid {
+			found = append(found, dir)
+		}
+	}
+	return found
 }
 
 func isTool(argv []string) bool {

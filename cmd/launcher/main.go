@@ -60,10 +60,11 @@ func launch(argv, env []string) error {
 
 // ensure returns the program's path, unpacked if it has to be.
 func ensure(p *payload.Payload, folders []string) (string, error) {
-	for _, dir := range folders {
-		if s := newSlot(dir, p.Trailer); s.ready() == nil {
-			return s.program(), nil
-		}
+	if path := firstReady(p.Trailer, folders); path != "" {
+		return path, nil
+	}
+	if path := firstReady(p.Trailer, runningFrom("/proc", p.ID(), os.Geteuid())); path != "" {
+		return path, nil
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -82,4 +83,14 @@ func ensure(p *payload.Payload, folders []string) (string, error) {
 		}
 	}
 	return "", errors.Join(failed...)
+}
+
+// firstReady is the path of the first program that is there already, or "".
+func firstReady(want payload.Trailer, folders []string) string {
+	for _, dir := range folders {
+		if s := newSlot(dir, want); s.ready() == nil {
+			return s.program()
+		}
+	}
+	return ""
 }

@@ -118,6 +118,42 @@ func TestUpgradeKeepsWhatRunsAndRemovesWhatDoesNot(t *testing.T) {
 	}
 }
 
+func TestProgramOfARunningDaemonIsUsedFromElsewhere(t *testing.T) {
+	h := newHost(t, own)
+	daemon := h.command("stay")
+	stdin, err := daemon.StdinPipe()
+	must(t, err)
+	out, err := daemon.StdoutPipe()
+	must(t, err)
+	must(t, daemon.Start())
+	var r report
+	must(t, decode(out, &r))
+	elsewhere := filepath.Join(t.TempDir(), "elsewhere")
+	h.env = append(h.env, "KEDGE_DATA_DIR="+elsewhere)
+	if now := h.good(); now.Path != r.Path {
+		t.Errorf("started %s beside a daemon from %s", now.Path, r.Path)
+	}
+	must(t, stdin.Close())
+	must(t, daemon.Wait())
+	if now := h.good(); !strings.HasPrefix(now.Path, elsewhere) {
+		t.Errorf("started %s without a daemon", now.Path)
+	}
+}
+
+func TestOnlyProcessesOfTheSameUserAreFollowed(t *testing.T) {
+	proc, id := t.TempDir(), "00000000000000aa"
+	for pid, exe := range map[string]string{"1": "/x/data/" + id + "/bin/kedge", "2": "/y/data/00000000000000bb/bin/kedge", "3": "/bin/sh"} {
+		must(t, os.Mkdir(filepath.Join(proc, pid), 0o755))
+		must(t, os.Symlink(exe, filepath.Join(proc, pid, "exe")))
+	}
+	if got := runningFrom(proc, id, os.Geteuid()); len(got) != 1 || got[0] != "/x/data" {
+		t.Errorf("found %q", got)
+	}
+	if got := runningFrom(proc, id, os.Geteuid()+1); len(got) != 0 {
+		t.Errorf("another user finds %q", got)
+	}
+}
+
 // mount gives the host's data directory a file system of its own.
 func (h *host) mount(flags uintptr, options string) {
 	h.t.Helper()
