@@ -182,10 +182,7 @@ func (a *Agent) programs() lifecycle.Component {
 			return fmt.Errorf("unpack the runtime bundle: %w", err)
 		}
 		ready()
-		if _, err := runtime.SweepSlots(ctx, a.cfg.Layout); err != nil {
-			a.log.Warn("former runtime bundles stay", "error", err) // they cost disk and nothing else
-		}
-		<-ctx.Done()
+		runtime.KeepSlotsSwept(ctx, a.cfg.Layout, a.log)
 		return ctx.Err()
 	}}
 }

@@ -1,10 +1,17 @@
 package runtime
 
 import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/kedge-io/kedge/internal/paths"
 )
@@ -50,4 +57,23 @@ func TestSweepKeepsSlotsInUse(t *testing.T) {
 	if removed, err := SweepSlots(t.Context(), layout); err != nil || len(removed) != 1 || filepath.Base(removed[0]) != used {
 		t.Errorf("removed %q, %v; want %s once nothing runs from it", removed, err, used)
 	}
+}
+
+func TestSlotsAreSweptAgainAndAFailureIsSaidOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var said bytes.Buffer
+		calls := 0
+		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Hour+time.Minute)
+		defer cancel()
+		keepSwept(ctx, slog.New(slog.NewTextHandler(&said, nil)), func() error {
+			calls++
+			if calls < 4 {
+				return errors.New("disk is read-only")
+			}
+			return nil
+		})
+		if calls != 5 || strings.Count(said.String(), "read-only") != 1 {
+			t.Errorf("%d sweeps in four hours, said:\n%s", calls, said.String())
+		}
+	})
 }
