@@ -234,6 +234,20 @@ func TestUnreachableMirrorIsNamedInTheStatusLine(t *testing.T) {
 	}
 }
 
+func TestMirrorThatSaysNothingIsGivenUp(t *testing.T) {
+	silent := make(chan struct{})
+	r := newRegistry(t, "")
+	r.Config.Handler = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-silent })
+	defer close(silent)
+	p := serveRoute(t, route{upstream: upstreamOf(r)})
+	for _, u := range *p.routes.Load() {
+		u.limit = time.Millisecond
+	}
+	if resp, _ := ask(t, p, "HEAD", "a/manifests/1", Auth{}); resp.StatusCode != http.StatusBadGateway || !strings.Contains(resp.Status, errSlow.Error()) {
+		t.Errorf("got %q", resp.Status)
+	}
+}
+
 func TestProxyAnswersNobodyWithoutTheKeyAndChangesNothing(t *testing.T) {
 	r := newRegistry(t, "")
 	p := serveRoute(t, route{upstream: upstreamOf(r), host: Host{Auth: right}})

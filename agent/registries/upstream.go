@@ -16,8 +16,10 @@ import (
 )
 
 const (
-	dialLimit   = 10 * time.Second // as dialTimeout
-	answerLimit = time.Minute      // from the request to the first byte of its answer
+	dialLimit = 10 * time.Second // as dialTimeout
+	// answerLimit is for all until an answer begins, the token server's part too.
+	// containerd gives up after 30 s, with an error that names the proxy only.
+	answerLimit = 25 * time.Second
 )
 
 // upstream is one route in use: a registry and how to talk to it.
@@ -26,7 +28,11 @@ type upstream struct {
 	transport *http.Transport
 	client    *http.Client
 	access    access
+	limit     time.Duration
 }
+
+// errSlow is about a registry that takes connections and says nothing.
+var errSlow = errors.New("no answer in time")
 
 // newUpstream reads the certificates that r names.
 func newUpstream(r route) (*upstream, error) {
@@ -37,11 +43,11 @@ func newUpstream(r route) (*upstream, error) {
 	t := &http.Transport{
 		Proxy: http.ProxyFromEnvironment, TLSClientConfig: conf, ForceAttemptHTTP2: true,
 		DialContext:         (&net.Dialer{Timeout: dialLimit, KeepAlive: 30 * time.Second}).DialContext,
-		TLSHandshakeTimeout: dialLimit, ResponseHeaderTimeout: answerLimit,
+		TLSHandshakeTimeout: dialLimit,
 		MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute,
 		DisableCompression: true, // containerd says what it takes
 	}
-	u := &upstream{route: r, transport: t, client: &http.Client{Transport: t}}
+	u := &upstream{route: r, transport: t, client: &http.Client{Transport: t}, limit: answerLimit}
 	u.access = access{client: u.client, tokens: map[string]token{}}
 	return u, nil
 }
@@ -92,9 +98,16 @@ func (u *upstream) pass(w http.ResponseWriter, r *http.Request, path string, pod
 		target.RawQuery = query.Encode() // ns tells a mirror for whom it stands in
 	}
 	who := u.who(pod)
-	resp, err := u.fetch(r, target.String(), repository, who)
+	ctx, cancel := context.WithCancelCause(r.Context())
+	defer cancel(nil)
+	late := time.AfterFunc(u.limit, func() { cancel(errSlow) })
+	resp, err := u.fetch(r.WithContext(ctx), target.String(), repository, who)
+	late.Stop()
 	if err != nil {
 		if r.Context().Err() == nil {
+			if cause := context.Cause(ctx); cause != nil {
+				err = cause
+			}
 			refuse(w, r, http.StatusBadGateway, u.name()+": "+plainError(err).Error())
 		}
 		return
@@ -175,9 +188,6 @@ func split(path string) (repository, rest string) {
 func plainError(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {
-		if errors.Is(u.Err, context.DeadlineExceeded) {
-			return errors.New("no answer in time")
-		}
 		return u.Err
 	}
 	return err
