@@ -74,7 +74,7 @@ func (m *machine) probes() []probe {
 			probe{"shaping", kernelLimit, m.shaping},
 		)
 	}
-	if m.cfg.URL != "" || !m.cfg.Server {
+	if m.cfg.URL != "" || !m.cfg.Server && !m.cfg.Running {
 		all = append(all, probe{"the way to the server", networkLimit, m.server})
 	}
 	return all

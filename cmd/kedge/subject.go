@@ -24,6 +24,7 @@ import (
 	"github.com/kedge-io/kedge/internal/hostaddr"
 	"github.com/kedge-io/kedge/internal/paths"
 	"github.com/kedge-io/kedge/internal/pki"
+	"github.com/kedge-io/kedge/tunnel/view"
 )
 
 // subject is the daemon that a check or a bundle is about, running or not.
@@ -57,7 +58,7 @@ func newSubject(ctx context.Context, daemon *cobra.Command, resolved *config.Res
 	if s.config.Server {
 		return s, s.server()
 	}
-	return s, s.agent()
+	return s, s.agent(ctx)
 }
 
 // text and flag are options of the daemon; those that the role lacks are empty.
@@ -118,9 +119,16 @@ func (s *subject) server() error {
 
 // agent reads what a node that has joined knows: the cluster's ranges and the
 // authority of its server.
-func (s *subject) agent() error {
+func (s *subject) agent(ctx context.Context) error {
 	c := &s.config
 	c.URL, c.Plan, c.Assumed = s.text("server"), clusternet.Default(), true
+	if c.URL == "" && c.Running {
+		// It was given to the daemon alone.
+		var links view.Report
+		if s.ask(ctx, view.PathStatus, &links) == nil && len(links.Links) > 0 {
+			c.URL = links.Links[0].Peer
+		}
+	}
 	join := joinOptions{token: s.text("token"), tokenFile: s.text("token-file")}
 	token, err := join.secret()
 	if err != nil {
