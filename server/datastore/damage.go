@@ -124,10 +124,6 @@ func (e *examination) logLooks(context.Context) error {
 		return damage(log, fmt.Sprintf("the database was closed without a log at %s, so this one is not of it", w.At.Format(time.RFC3339)))
 	case !e.log.header:
 		return damage(log, "its header is damaged, so nothing in it can be read")
-	case w != nil && w.Logged && e.log.line != w.Line:
-		return damage(log, "it is the log of another database")
-	case w != nil && w.Logged && int32(e.log.sequence-w.Sequence) < 0: //nolint:gosec // a difference that wraps
-		return damage(log, "it is an older log of this database")
 	case e.log.lost():
 		return lossOf(log, fmt.Sprintf("it is damaged after transaction %d, and at least %d later ones follow", e.log.commits, e.log.later))
 	case e.log.rest > 0 && !e.exact:
@@ -170,9 +166,9 @@ func (e *examination) owned(ctx context.Context) (err error) {
 		return fmt.Errorf("check database: %w", err)
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	var id, page, tables int64
-	err = db.QueryRowContext(ctx, "SELECT (SELECT * FROM pragma_application_id), (SELECT * FROM pragma_page_size), (SELECT count(*) FROM sqlite_schema WHERE name = 'kine')").
-		Scan(&id, &page, &tables)
+	var id, page, mark, tables int64
+	err = db.QueryRowContext(ctx, "SELECT (SELECT * FROM pragma_application_id), (SELECT * FROM pragma_page_size), (SELECT * FROM pragma_user_version), (SELECT count(*) FROM sqlite_schema WHERE name = 'kine')").
+		Scan(&id, &page, &mark, &tables)
 	switch {
 	case err != nil:
 		return fmt.Errorf("check database %s: %w", e.path, err)
@@ -180,6 +176,10 @@ func (e *examination) owned(ctx context.Context) (err error) {
 		return damage(e.path, "it is a database of another program")
 	case page != durablePageSize:
 		return damage(e.path, fmt.Sprintf("its pages have %d bytes, kedge's have %d: another program has rewritten it", page, durablePageSize))
+	case e.witness != nil && e.witness.Mark != 0 && e.witness.Mark != mark && !e.log.empty():
+		return damage(e.path+"-wal", "it is the log of another database")
+	case e.witness != nil && e.witness.Mark != 0 && e.witness.Mark != mark:
+		return damage(e.path, "it is another database than the one that was here")
 	case tables == 0 && e.told > 0:
 		return lossOf(e.path, "it is empty")
 	case tables == 0:

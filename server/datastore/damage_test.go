@@ -35,6 +35,15 @@ func crashed(t *testing.T) image {
 	return copyImage(t, cfg, last)
 }
 
+// crashedNew is one whose log is still its first and has all pages.
+func crashedNew(t *testing.T) image {
+	t.Helper()
+	cfg := testConfig(t)
+	r := start(t, cfg)
+	defer r.stop(t)
+	return copyImage(t, cfg, fill(t, r, "new", 60))
+}
+
 // settled is left by an orderly stop.
 func settled(t *testing.T) image {
 	t.Helper()
@@ -214,6 +223,8 @@ var damages = []struct {
 	{name: "header of the log flipped", of: crashed, power: true, want: "its header is damaged",
 		hurt: func(t *testing.T, i image) { flip(t, i.path+"-wal", 8, 8) }},
 	{name: "log of another database", of: crashed, power: true, want: "log of another database",
+		hurt: func(t *testing.T, i image) { swap(t, crashedNew(t).path+"-wal", i.path+"-wal") }},
+	{name: "pages of another database's log", of: crashed, power: true, want: "state.db",
 		hurt: func(t *testing.T, i image) { swap(t, crashed(t).path+"-wal", i.path+"-wal") }},
 	{name: "log beside a closed database", of: settled, want: "not of it",
 		hurt: func(t *testing.T, i image) { swap(t, crashed(t).path+"-wal", i.path+"-wal") }},

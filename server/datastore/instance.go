@@ -170,8 +170,11 @@ func (i *instance) close() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	log, err := i.checkpoint(ctx, "TRUNCATE")
-	if err == nil && !log.busy {
+	// Before the log is emptied: a power cut behind that must not look as if
+	// somebody had done it.
+	err := i.noteOpened(ctx, true)
+	log, cerr := i.checkpoint(ctx, "TRUNCATE")
+	if err = errors.Join(err, cerr); err == nil && !log.busy {
 		err = i.noteSettled(ctx)
 	}
 	if err = errors.Join(err, i.own.Close(), i.noteClosed()); err != nil {

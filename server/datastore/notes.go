@@ -2,8 +2,11 @@ package datastore
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
+	"math"
+	"math/rand/v2"
 )
 
 // openWitnessed opens the durable database and begins to note, beside it, how
@@ -35,26 +38,58 @@ func (i *instance) openWitnessed(ctx context.Context, ackedPath string) error {
 // noteOpened notes the present revision, which is on the disk. resetting says
 // that the log is empty or about to be.
 func (i *instance) noteOpened(ctx context.Context, resetting bool) error {
-	if i.witness == nil {
+	if i.witness == nil || i.kine == nil {
 		return nil
 	}
-	rev, err := i.kine.CurrentRevision(ctx)
+	rev, err := i.lastRevision(ctx)
+	if err == nil {
+		i.witness.Mark, err = ensureMark(ctx, i.own)
+	}
 	if err != nil {
-		return fmt.Errorf("read revision: %w", err)
+		return err
 	}
 	return i.witness.opened(i.path, rev, resetting)
 }
 
-// noteSettled notes that the log is not needed any more. kine has closed, so
-// its revision is read with this package's own connection.
+// lastRevision is read with this package's own connection, which is open when
+// kine has closed.
+func (i *instance) lastRevision(ctx context.Context) (rev int64, err error) {
+	if err := i.own.QueryRowContext(ctx, "SELECT COALESCE(MAX(id), 0) FROM kine").Scan(&rev); err != nil {
+		return 0, fmt.Errorf("read last revision: %w", err)
+	}
+	return rev, nil
+}
+
+// ensureMark returns the number by which a database is known, and gives it one
+// if it has none. A log of another one brings another number, because SQLite
+// writes the header's page with every change of the file's size. Salts of the
+// log tell nothing: connections that have never emptied it choose new ones.
+func ensureMark(ctx context.Context, db *sql.DB) (mark int64, err error) {
+	if err := db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&mark); err != nil {
+		return 0, fmt.Errorf("read the mark of the database: %w", err)
+	}
+	if mark != 0 {
+		return mark, nil
+	}
+	return newMark(ctx, db)
+}
+
+func newMark(ctx context.Context, db *sql.DB) (int64, error) {
+	mark := 1 + rand.Int64N(math.MaxInt32-1)
+	if _, err := db.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", mark)); err != nil {
+		return 0, fmt.Errorf("mark the database: %w", err)
+	}
+	return mark, nil
+}
+
+// noteSettled notes that the log is not needed any more.
 func (i *instance) noteSettled(ctx context.Context) error {
 	if i.witness == nil || i.kine == nil {
 		return nil
 	}
-	var rev int64
-	err := i.own.QueryRowContext(ctx, "SELECT COALESCE(MAX(id), 0) FROM kine").Scan(&rev)
+	rev, err := i.lastRevision(ctx)
 	if err != nil {
-		return fmt.Errorf("read last revision: %w", err)
+		return err
 	}
 	return i.witness.settled(i.path, rev)
 }

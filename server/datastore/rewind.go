@@ -44,7 +44,8 @@ func NewBase(now time.Time, known ...int64) int64 {
 // flushes the file at its end, not on the way, so after an error the copy is of
 // no use. Beside it is left what [Check] needs; restored names the snapshot.
 func Rewind(ctx context.Context, path string, base int64, restored string) error {
-	err := rewind(ctx, path, base)
+	w := newWitness()
+	err := rewind(ctx, path, base, &w.Mark)
 	if err != nil {
 		return fmt.Errorf("begin database %s at revision %d: %w", path, base, err)
 	}
@@ -54,7 +55,6 @@ func Rewind(ctx context.Context, path string, base int64, restored string) error
 	if err := flush(path); err != nil {
 		return err
 	}
-	w := newWitness()
 	w.Revision, w.Restored = base, restored
 	return w.closed(path)
 }
@@ -82,12 +82,15 @@ var rewinding = []struct {
 func noArgs(int64) []any        { return nil }
 func justBase(base int64) []any { return []any{base} }
 
-func rewind(ctx context.Context, path string, base int64) (err error) {
+func rewind(ctx context.Context, path string, base int64, mark *int64) (err error) {
 	db, err := openSQLite(ctx, path, false, "journal_mode=MEMORY", "synchronous=OFF")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+	if *mark, err = newMark(ctx, db); err != nil {
+		return err
+	}
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err

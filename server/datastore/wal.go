@@ -23,12 +23,8 @@ const walMagic = 0x377f0682
 type walLook struct {
 	missing  bool
 	bytes    int64
-	header   bool   // the header is whole
-	pageSize int    // bytes
-	sequence uint32 // how often the log was begun again
-	// line is the same for all that one log file ever holds: its first salt
-	// grows with the sequence.
-	line uint32
+	header   bool // the header is whole
+	pageSize int  // bytes
 	// commits are the transactions that SQLite will see.
 	commits int
 	// rest is in bytes what follows their last frame and belongs to the same
@@ -95,8 +91,6 @@ func (w *walLook) begin(r io.Reader) (s walScan, ok bool, err error) {
 	}
 	s.add(h[:24])
 	w.pageSize = int(big.Uint32(h[8:]))
-	w.sequence = big.Uint32(h[12:])
-	w.line = big.Uint32(h[16:]) - w.sequence
 	copy(s.salts[:], h[16:24])
 	w.header = magic&^1 == walMagic && s.s0 == big.Uint32(h[24:]) && s.s1 == big.Uint32(h[28:]) &&
 		w.pageSize >= 512 && w.pageSize <= 65536

@@ -36,10 +36,9 @@ type witness struct {
 	State string `json:"state"`
 	// Revision was there when this was written.
 	Revision int64 `json:"revision"`
-	// Line and Sequence are those of the log, once it has a header.
-	Line     uint32 `json:"logLine,omitempty"`
-	Sequence uint32 `json:"logSequence,omitempty"`
-	Logged   bool   `json:"logged,omitempty"`
+	// Mark is the number in the header of this database, and of no other; zero
+	// if it has none yet.
+	Mark int64 `json:"mark,omitempty"`
 	// Resetting says that the log is about to be emptied.
 	Resetting bool `json:"resetting,omitempty"`
 	// Size in bytes and Sum (CRC-32C) of a closed database file. Unsummed
@@ -93,21 +92,14 @@ func (w *witness) opening(database string) error {
 	if w.State == stateOpen || w.State == stateOpening {
 		return nil
 	}
-	w.State, w.Logged, w.Resetting, w.Restored = stateOpening, false, false, ""
+	w.State, w.Resetting, w.Restored = stateOpening, false, ""
 	return w.write(database)
 }
 
-// opened is noted once the log has its header, and again when a checkpoint
-// has made revision durable in any case.
+// opened is noted once a write was made, and again when a checkpoint has made
+// revision durable in any case.
 func (w *witness) opened(database string, revision int64, resetting bool) error {
-	log, err := lookAtWALHeader(database + "-wal")
-	if err != nil {
-		return err
-	}
 	w.State, w.Revision, w.Resetting = stateOpen, max(w.Revision, revision), resetting
-	if log.header {
-		w.Logged, w.Line, w.Sequence = true, log.line, log.sequence
-	}
 	return w.write(database)
 }
 
@@ -151,17 +143,4 @@ func sumFile(path string, limit int64) (size int64, sum uint32, summed bool, err
 		return 0, 0, false, fmt.Errorf("sum database %s: %w", path, err)
 	}
 	return size, h.Sum32(), true, nil
-}
-
-func lookAtWALHeader(path string) (look walLook, err error) {
-	f, err := os.Open(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return walLook{missing: true}, nil
-	}
-	if err != nil {
-		return look, fmt.Errorf("read write-ahead log: %w", err)
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	_, _, err = look.begin(f)
-	return look, err
 }
