@@ -54,12 +54,13 @@ func (s *subject) redactor() *support.Redactor {
 		}
 	})
 	r.Learn(s.config.Token)
-	for _, dir := range []string{s.layout.ServerTLS(), s.layout.ServerCred(), s.layout.AgentTLS()} {
+	etc := filepath.Join(s.layout.Agent(), "etc") // passwords of registries
+	for _, dir := range []string{s.layout.ServerTLS(), s.layout.ServerCred(), s.layout.AgentTLS(), filepath.Join(etc, "containerd", "certs.d")} {
 		r.LearnTree(dir)
 	}
 	files := append([]string{
 		s.layout.RecoveryToken(), s.layout.KubeletConfig(), s.layout.ProxyConfig(), s.layout.AgentConfig(),
-		s.text("write-kubeconfig"), s.text("token-file"), s.text("private-registry"),
+		s.text("write-kubeconfig"), s.text("token-file"), s.text("private-registry"), filepath.Join(etc, "registries.last-good.yaml"),
 	}, s.resolved.Files...)
 	for _, path := range files {
 		if path != "" {
