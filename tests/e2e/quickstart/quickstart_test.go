@@ -40,16 +40,17 @@ func TestQuickStartOfTheREADME(t *testing.T) {
 		cluster.Must(t, cluster.Install(h, kedge))
 	}
 	t.Cleanup(func() { describe(t, l) })
-	compared := false
+	compared, secret := false, ""
 	for _, b := range todo {
 		if b.host == "edge" && shells["edge"] == nil {
-			shells["edge"] = second(t, l, shells["server"])
+			shells["edge"], secret = second(t, l, shells["server"])
 		}
 		if shells[b.host] == nil {
 			t.Fatalf("README.md:%d: there is no host %q", b.line, b.host)
 		}
 		if !compared && strings.Contains(b.script, "kedge reset") {
 			compareComponents(t, l)
+			diagnosed(t, l, secret)
 			compared = true
 		}
 		shells[b.host].run(t, b)
@@ -77,8 +78,8 @@ func environment(t *testing.T, h *lab.Host) []string {
 }
 
 // second prepares the machine behind NAT: the files that are to be copied, and the two values
-// that the reader puts in.
-func second(t *testing.T, l *lab.Lab, server *shell) *shell {
+// that the reader puts in. It returns the secret half of the token, too.
+func second(t *testing.T, l *lab.Lab, server *shell) (edge *shell, secret string) {
 	t.Helper()
 	h := l.Host("edge1")
 	image, err := l.Host("server").ReadFile("/var/lib/kedge/agent/images/web.tar")
@@ -91,7 +92,10 @@ func second(t *testing.T, l *lab.Lab, server *shell) *shell {
 		t.Fatalf("no token was printed, see %s", server.proc.Log())
 	}
 	url := "https://" + l.Host("server").IP() + ":6443"
-	return open(t, h, copied, append(environment(t, h), "KEDGE_URL="+url, "KEDGE_TOKEN="+token)...)
+	env := append(environment(t, h), "KEDGE_URL="+url, "KEDGE_TOKEN="+token)
+	checked(t, h, env...)
+	_, secret, _ = strings.Cut(token, ".")
+	return open(t, h, copied, env...), secret
 }
 
 // printed looks for patterns in what the shell's commands have printed.
