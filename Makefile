@@ -41,7 +41,7 @@ LDFLAGS := -s -w \
 
 # --- building ---------------------------------------------------------------
 .DEFAULT_GOAL := build
-.PHONY: help deps generate codegen bundle link build next lint unit namespace process cluster test lab demo bench bench-link bench-bandwidth bench-firewall bench-firewall-latency bench-snapshot bench-scale docs clean
+.PHONY: help deps generate codegen bundle link build next lint unit namespace process cluster test lab demo bench bench-link bench-bandwidth bench-firewall bench-firewall-latency bench-snapshot bench-scale bench-install docs clean
 .PHONY: dist dist-amd64 dist-arm64 dist-check dist-arm64-check dist-reproducible
 
 help: ## list the targets
@@ -166,6 +166,9 @@ bench-firewall: deps ## measure the firewall beside iptables-restore, go-iptable
 
 bench-scale: ## measure a server's end of the link with 1000 simulated agents
 	scripts/bench-scale
+
+bench-install: deps build ## measure from Enter to a Ready node beside a plain copy (root)
+	scripts/bench-install
 
 bench-firewall-latency: deps build ## measure from kubectl apply of an EdgeFirewall to packets (root)
 	scripts/bench-firewall-latency

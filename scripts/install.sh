@@ -226,7 +226,7 @@ environment() {
 # check: may it start here, with what it will be given?
 # shellcheck disable=SC1091 # it is one of ours
 check() {
-	(set -a && . "$tmp/env" && set +a && eval "set -- $exec_line" && shift && exec "$new" check --role "$role" -- "$@") >"$tmp/check" 2>&1 ||
+	(set -a && . "$tmp/env" && set +a && eval "set -- $exec_line" && shift && export KEDGE_DATA_DIR="$data_dir" && exec "$new" check --role "$role" -- "$@") >"$tmp/check" 2>&1 ||
 		{ cat "$tmp/check" >&2 && die "this host or these options are not fit for kedge, see above. Nothing was changed"; }
 }
 
