@@ -41,6 +41,12 @@ func (i *instance) noteOpened(ctx context.Context, resetting bool) error {
 	if i.witness == nil || i.kine == nil {
 		return nil
 	}
+	if i.tune.synchronous != "FULL" {
+		// Else what is noted might not be on the disk yet.
+		if _, err := i.checkpoint(ctx, "PASSIVE"); err != nil {
+			return err
+		}
+	}
 	rev, err := i.lastRevision(ctx)
 	if err == nil {
 		i.witness.Mark, err = ensureMark(ctx, i.own)
