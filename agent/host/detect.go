@@ -63,7 +63,7 @@ const programTimeout = 5 * time.Second
 // Detect looks at the host for a node with its data in dataDir. What cannot be
 // read counts as absent.
 func (p Probe) Detect(ctx context.Context, dataDir string) Facts {
-	f := Facts{Root: p.UID == 0, Kernel: p.line("proc/sys/kernel/osrelease"), Year: p.Now().Year()}
+	f := Facts{Root: p.UID == 0, Kernel: p.line("proc/sys/kernel/osrelease")}
 	f.Cgroup, f.Controllers = p.cgroup()
 	_, err := fs.Stat(p.Files, "run/systemd/system")
 	f.Systemd = err == nil

@@ -51,9 +51,6 @@ type Facts struct {
 	// UplinkMTU its MTU in bytes.
 	Uplink    string `json:"uplink,omitempty"`
 	UplinkMTU int    `json:"uplinkMTU,omitempty"`
-	// Year is the calendar year of the clock: boards without a battery start
-	// in 1970.
-	Year int `json:"year"`
 }
 
 // Program is a program of the host.

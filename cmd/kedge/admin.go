@@ -43,7 +43,7 @@ func openAdmin(cmd *cobra.Command, dataDir *string) (*admin, error) {
 	if err != nil {
 		return nil, err
 	}
-	config, err := kubeclient.FromFile(path, "kedge/"+version.Kedge)
+	config, err := kubeclient.Once(path, "kedge/"+version.Kedge)
 	if err != nil {
 		return nil, err
 	}

@@ -102,11 +102,20 @@ func FromFile(path, userAgent string) (*rest.Config, error) {
 	if err := RegisterProvider(); err != nil {
 		return nil, err
 	}
+	config, err := Once(path, userAgent)
+	if err == nil {
+		follow(config)
+	}
+	return config, err
+}
+
+// Once is [FromFile] for a command that ends soon: the configuration says what
+// the kubeconfig says, and is not followed.
+func Once(path, userAgent string) (*rest.Config, error) {
 	config, err := clientcmd.BuildConfigFromFlags("", path)
 	if err != nil {
 		return nil, fmt.Errorf("read kubeconfig %s: %w", path, err)
 	}
-	follow(config)
 	return Tune(config, userAgent), nil
 }
 

@@ -141,6 +141,9 @@ func (s *Server) collect(store cache.Store) {
 		for _, device := range claim.Former {
 			next.Replaced, names[device] = append(next.Replaced, device), claim.Node
 		}
+		if claim.Node == s.config.LocalNode {
+			continue // whoever has the server has its node
+		}
 		for _, device := range claim.Revoked {
 			next.Revoked[device], names[device] = claim.Node, claim.Node
 		}
