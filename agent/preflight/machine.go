@@ -18,6 +18,8 @@ type machine struct {
 	cfg Config
 	// probe has the files, programs and clock of the host.
 	probe host.Probe
+	// wall is the clock.
+	wall func() time.Time
 	// listen tries an address.
 	listen func(network, address string) error
 	// statfs asks the file system of the nearest existing folder.
@@ -39,7 +41,7 @@ type machine struct {
 
 func newMachine(cfg Config) *machine {
 	return &machine{
-		cfg: cfg, probe: host.NewProbe(), listen: tryListen, statfs: statfs, write: tryWrite,
+		cfg: cfg, probe: host.NewProbe(), wall: time.Now, listen: tryListen, statfs: statfs, write: tryWrite,
 		adjtime: adjtime, nofile: nofile, inotify: tryInotify, resolve: askResolver,
 		lookup: func(ctx context.Context, name string) ([]netip.Addr, error) {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", name)
@@ -138,7 +140,7 @@ func nofile() uint64 {
 }
 
 // now is the clock of the host.
-func (m *machine) now() time.Time { return m.probe.Now() }
+func (m *machine) now() time.Time { return m.wall() }
 
 func tryInotify() error {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC)
