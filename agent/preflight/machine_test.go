@@ -32,7 +32,7 @@ func fake(files map[string]string, programs map[string]string) *machine {
 		all[name] = &fstest.MapFile{Data: []byte(text)}
 	}
 	p := host.Probe{
-		Files: all, Now: func() time.Time { return today },
+		Files: all,
 		LookPath: func(name string) (string, error) {
 			if _, ok := programs[name]; !ok {
 				return "", exec.ErrNotFound
@@ -48,6 +48,7 @@ func fake(files map[string]string, programs map[string]string) *machine {
 	return &machine{
 		cfg:    Config{Node: true, Layout: paths.New(""), NodeName: "edge-7", Plan: clusternet.Default(), CgroupRoot: "/", Bind: netip.IPv4Unspecified(), Port: 6443},
 		probe:  p,
+		wall:   func() time.Time { return today },
 		listen: func(string, string) error { return nil },
 		statfs: func(string) (unix.Statfs_t, error) {
 			return unix.Statfs_t{Bsize: 4096, Blocks: 1 << 24, Bavail: 1 << 23, Files: 1000, Ffree: 900}, nil

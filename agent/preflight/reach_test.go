@@ -129,7 +129,7 @@ func TestServersThatAreNotWell(t *testing.T) {
 				c.change(s)
 			}
 			m := agent(s.start(t), token(s.ca))
-			m.probe.Now = func() time.Time { return today.Add(c.ahead) }
+			m.wall = func() time.Time { return today.Add(c.ahead) }
 			expect(t, m.server(t.Context()), c.want...)
 		})
 	}

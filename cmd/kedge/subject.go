@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -126,7 +127,9 @@ func (s *subject) agent(ctx context.Context) error {
 		// It was given to the daemon alone.
 		var links view.Report
 		if s.ask(ctx, view.PathStatus, &links) == nil && len(links.Links) > 0 {
-			c.URL = links.Links[0].Peer
+			if u, err := url.Parse(links.Links[0].Peer); err == nil && u.Host != "" {
+				c.URL = "https://" + u.Host
+			}
 		}
 	}
 	join := joinOptions{token: s.text("token"), tokenFile: s.text("token-file")}
