@@ -248,7 +248,7 @@ service() {
 	systemd/start) systemctl stop "$service" && systemctl start --no-block "$service" ;;
 	systemd/enable) systemctl daemon-reload && systemctl -q enable "$service" ;;
 	openrc/runs) rc-service -q "$service" status >/dev/null 2>&1 ;;
-	openrc/start) rc-service -q "$service" restart ;;
+	openrc/start) rc-service "$service" restart >&2 ;;
 	openrc/enable) rc-update -q add "$service" default ;;
 	supervisor/runs) "$unit_file" status >/dev/null ;;
 	supervisor/start) "$unit_file" stop && "$unit_file" start ;;
@@ -290,7 +290,7 @@ main() {
 	service enable
 	! on "${INSTALL_KEDGE_SKIP_START:-}" || { say "kedge $version is installed and not started" && return; }
 	say "kedge $version is installed and starts"
-	service start
+	service start || die 'it is installed, and the service cannot be started: see above'
 	[ "${INSTALL_KEDGE_WAIT:-180}" != 0 ] || return 0
 	"$program" status --data-dir "$data_dir" --wait "${INSTALL_KEDGE_WAIT:-180}s" >"$tmp/said" 2>&1 ||
 		{ cat "$tmp/said" >&2 && die 'it is installed and not ready yet, see above. It goes on trying; look again with: kedge status'; }
