@@ -30,6 +30,7 @@ type Clock struct {
 	mu      sync.Mutex
 	floor   time.Time // what it was at least at the start
 	reason  string    // how floor is known
+	remedy  string    // what helps if that is wrong
 	learned *learned
 	saved   time.Time // what the file says
 }
@@ -57,7 +58,7 @@ func Open(path string, built time.Time, wall func() time.Time) *Clock {
 	if seen, err := read(path); err == nil {
 		c.saved = seen
 		if seen.After(c.floor) {
-			c.floor, c.reason = seen, "kedge ran here until"
+			c.floor, c.reason, c.remedy = seen, "kedge ran here until", fmt.Sprintf("; if it was ahead then, remove %s and restart kedge", path)
 		}
 	}
 	return c
@@ -106,7 +107,7 @@ func (c *Clock) look() (time.Time, *WrongError) {
 	if (!behind && !ahead) || c.synced() {
 		return wall, nil
 	}
-	return floor, &WrongError{Machine: wall, Used: floor, Reason: c.reason}
+	return floor, &WrongError{Machine: wall, Used: floor, Reason: c.reason, Remedy: c.remedy}
 }
 
 func differ(a, b time.Time) bool { return a.Sub(b).Abs() > tolerance }
@@ -124,10 +125,12 @@ type WrongError struct {
 	Machine, Used time.Time
 	// Reason says how that is known.
 	Reason string
+	// Remedy is what helps if it is Used that is wrong; it may be empty.
+	Remedy string
 }
 
 // Error implements error.
 func (e *WrongError) Error() string {
-	return fmt.Sprintf("this machine's clock shows %s, but %s %s: kedge goes by that; set the clock (timedatectl set-ntp true, or date -s)",
-		e.Machine.UTC().Format(time.RFC3339), e.Reason, e.Used.UTC().Format(time.RFC3339))
+	return fmt.Sprintf("this machine's clock shows %s, but %s %s: kedge goes by that; set the clock (timedatectl set-ntp true, or date -s)%s",
+		e.Machine.UTC().Format(time.RFC3339), e.Reason, e.Used.UTC().Format(time.RFC3339), e.Remedy)
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -54,7 +55,7 @@ func TestClockIn1970GoesOnFromWhatWasSeenLast(t *testing.T) {
 		<-time.After(time.Hour)
 		same(t, c.Now(), today.Add(time.Hour))
 		var wrong *WrongError
-		if err := c.Trouble(); !errors.As(err, &wrong) {
+		if err := c.Trouble(); !errors.As(err, &wrong) || !strings.Contains(err.Error(), "remove "+path) {
 			t.Fatal(err)
 		}
 		m.set(today.Add(24 * time.Hour))

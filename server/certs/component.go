@@ -11,9 +11,9 @@ import (
 // ComponentName is the word for this part in logs and health.
 const ComponentName = "certs"
 
-// lastRetry bounds the pause after a renewal that failed: it may be a full disk,
+// retryInterval bounds the pause after a renewal that failed: it may be a full disk,
 // and the present certificates may have weeks or a minute.
-const lastRetry = 5 * time.Minute
+const retryInterval = time.Minute
 
 // Component returns the part that makes everything before anything runs, and
 // renews it while running. Servers and clients read renewed files by
@@ -33,7 +33,7 @@ func (k *Keeper) Component() lifecycle.Component {
 func (k *Keeper) keep(ctx context.Context) {
 	every := pki.CheckEvery(k.lifetime())
 	wait, failing := every, false
-	for lifecycle.Pause(ctx, wait) {
+	for k.pause(ctx, wait) {
 		// The present certificates are good for a while: trouble here is not a
 		// reason to stop a running cluster.
 		err := k.Ensure()
@@ -45,11 +45,26 @@ func (k *Keeper) keep(ctx context.Context) {
 		}
 		failing, wait = err != nil, every
 		if failing {
-			wait = min(every, lastRetry)
+			wait = min(every, retryInterval)
 		}
 		if err == nil {
 			err = k.ending()
 		}
 		k.report(err)
+	}
+}
+
+// pause waits for so long, or until something was begun and could not be ended. It
+// returns false when ctx has ended.
+func (k *Keeper) pause(ctx context.Context, wait time.Duration) bool {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-k.unfinished:
+		return lifecycle.Pause(ctx, min(wait, time.Second))
+	case <-timer.C:
+		return true
 	}
 }

@@ -26,6 +26,8 @@ type Keeper struct {
 
 	mu      sync.Mutex // held while the disk is changed
 	current atomic.Pointer[Authorities]
+	// unfinished tells that a step has begun and not all of it was done.
+	unfinished chan struct{}
 }
 
 // NewKeeper returns the keeper for config. report, where not nil, is told trouble
@@ -37,7 +39,7 @@ func NewKeeper(config Config, log *slog.Logger, report func(error)) *Keeper {
 	if report == nil {
 		report = func(error) {}
 	}
-	return &Keeper{config: config, paths: NewPaths(config.Layout), log: log, report: report}
+	return &Keeper{config: config, paths: NewPaths(config.Layout), log: log, report: report, unfinished: make(chan struct{}, 1)}
 }
 
 // Paths names the files.
@@ -169,6 +171,10 @@ func (k *Keeper) advance(from, to Phase, note func(*State)) (State, error) {
 // settled has everything follow the phase, and returns that.
 func (k *Keeper) settled() (State, error) {
 	if err := k.ensure(false, false); err != nil {
+		select {
+		case k.unfinished <- struct{}{}:
+		default:
+		}
 		return State{}, err
 	}
 	return k.current.Load().State, nil
