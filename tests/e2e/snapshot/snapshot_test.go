@@ -96,7 +96,9 @@ func save(t *testing.T, c *cluster.Cluster, spare *lab.Host) string {
 	t.Helper()
 	out, err := c.Server.Kedge(t.Context(), "snapshot", "save", "--name", "lab", "-o", "json")
 	cluster.Must(t, err)
-	var s struct{ Entry struct{ File, Location string } }
+	var s struct {
+		Entry struct{ File, Location string }
+	}
 	cluster.Must(t, json.Unmarshal([]byte(out), &s))
 	if _, err := c.Server.Kedge(t.Context(), "snapshot", "restore", s.Entry.File); err == nil || !strings.Contains(err.Error(), "stop it first") {
 		t.Errorf("a restore beside a running server: %v", err)
