@@ -32,7 +32,7 @@ func setting(t *testing.T, name, value string) time.Duration {
 }
 
 func TestNothingFailsWhileCertificatesEnd(t *testing.T) {
-	life, loaded, off := setting(t, "LIFE", "30s"), setting(t, "LOAD", "45s"), setting(t, "OFF", "35s")
+	life, loaded, off := setting(t, "LIFE", "30s"), setting(t, "LOAD", "50s"), setting(t, "OFF", "35s")
 	c := cluster.New(t, lab.ServerAndEdges(3), cluster.Options{ServerArgs: []string{"--certificate-lifetime", life.String()}})
 	for _, n := range c.Agents {
 		c.CreatePod(t, cluster.AppPod("app-"+n.Name(), n.Name()))
