@@ -40,6 +40,10 @@ func (s *Store) Compact(ctx context.Context, whole bool) ([]Compaction, error) {
 
 func (s *Store) compactOne(ctx context.Context, i *instance, whole bool) (c Compaction, err error) {
 	begin := time.Now()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	// A stop does not wait for it.
+	defer context.AfterFunc(i.life, cancel)()
 	if c.Before, err = i.stat(ctx); err != nil {
 		return c, err
 	}

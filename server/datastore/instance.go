@@ -44,6 +44,7 @@ type instance struct {
 	own     *sql.DB // one connection for checkpoints, so that they wait for nobody
 	grpc    *grpc.Server
 	served  chan error
+	life    context.Context // ends when kine is told to end
 	cancel  context.CancelFunc
 	work    sync.WaitGroup
 
@@ -100,7 +101,7 @@ func (i *instance) open(ctx context.Context, base int64) error {
 		return err
 	}
 	kctx, cancel := context.WithCancel(context.Background())
-	i.cancel = cancel
+	i.life, i.cancel = kctx, cancel
 	// kine retries an open for five minutes unless it is cancelled.
 	stop := context.AfterFunc(ctx, cancel)
 	defer stop()
@@ -168,6 +169,8 @@ func (i *instance) close() error {
 	if i.own == nil {
 		return nil
 	}
+	i.care.Lock()
+	defer i.care.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	// Before the log is emptied: a power cut behind that must not look as if
