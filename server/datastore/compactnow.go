@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
+
+	"github.com/sirupsen/logrus"
 
 	"github.com/kedge-io/kedge/internal/lifecycle"
 )
@@ -114,6 +117,10 @@ func Offline(ctx context.Context, cfg Config, work func(context.Context, *Store)
 	if err := s.prepare(ctx); err != nil {
 		return err
 	}
+	// kine tells what it does in words for a server's log.
+	logger := logrus.StandardLogger()
+	defer logger.SetOutput(logger.Out)
+	logger.SetOutput(io.Discard)
 	runCtx, stop := context.WithCancel(ctx)
 	defer stop()
 	var done chan error
