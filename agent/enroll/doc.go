@@ -8,6 +8,10 @@
 // belongs together, so a kill at any line means joining again with the same
 // device key, which the server knows. A refused first join leaves no file.
 //
+// Certificates that have ended are no reason for a start to wait: they are
+// renewed while the node runs, by proof of the device's key (renew.go). What time
+// it is, a server says (clock.go).
+//
 // Errors that waiting cannot mend end the start at once with the remedy;
 // everything else is tried again with jitter for [Config.JoinTimeout]. Start
 // reading at [Enroll.Component].

@@ -13,4 +13,9 @@
 //
 // The API server may not answer yet when the first node knocks: everything that
 // needs it says 503 with Retry-After then. Start reading at [Server.Handler].
+//
+// It also says who is refused whatever it shows: machines that were replaced or
+// revoked (barred.go). They lose their open connections (conns.go) and are
+// refused from the first moment of the next start. And it tells the time, signed
+// by the authorities, to machines whose clock is wrong (time.go).
 package join
