@@ -54,6 +54,7 @@ func TestAuthoritiesAreReplacedUnderway(t *testing.T) {
 	c.WaitAlive(t, away, back, "app-"+away.Name())
 	for _, n := range c.Agents {
 		waitReady(t, c, n)
+		podOf(t, c, n)
 	}
 	containers := c.Containers(t)
 
@@ -69,7 +70,8 @@ func TestAuthoritiesAreReplacedUnderway(t *testing.T) {
 	c.WaitAlive(t, here, time.Now(), "app-"+here.Name())
 	c.SameContainers(t, containers)
 	for _, n := range append([]*cluster.Node{c.Server}, c.Agents...) {
-		cert(t, c, "check", "--json")
+		_, err := n.Kedge(t.Context(), "cert", "check", "--json")
+		cluster.Must(t, err)
 		testx.Eventually(t, cluster.Patience, n.Name()+" has forgotten the former authority", func(context.Context) error {
 			text, err := os.ReadFile(n.Host.Path(agentTLS + "server-ca.crt"))
 			if err == nil && bytes.Contains(text, former) {
