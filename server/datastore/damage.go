@@ -124,6 +124,8 @@ func (e *examination) logLooks(context.Context) error {
 		return damage(log, fmt.Sprintf("the database was closed without a log at %s, so this one is not of it", w.At.Format(time.RFC3339)))
 	case !e.log.header:
 		return damage(log, "its header is damaged, so nothing in it can be read")
+	case e.log.lost() && w != nil && w.Relaxed && !e.exact:
+		e.finding.Notes = append(e.finding.Notes, fmt.Sprintf("the last %d bytes of the log are not whole: a power cut takes what was not on the disk yet, as --datastore-durability=normal allows", e.log.rest))
 	case e.log.lost():
 		return lossOf(log, fmt.Sprintf("it is damaged after transaction %d, and at least %d later ones follow", e.log.commits, e.log.later))
 	case e.log.rest > 0 && !e.exact:

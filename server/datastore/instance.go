@@ -175,9 +175,12 @@ func (i *instance) close() error {
 	defer cancel()
 	// Before the log is emptied: a power cut behind that must not look as if
 	// somebody had done it.
-	err := i.noteOpened(ctx, true)
-	log, cerr := i.checkpoint(ctx, "TRUNCATE")
-	if err = errors.Join(err, cerr); err == nil && !log.busy {
+	if err := i.noteOpened(ctx, true); err != nil {
+		// The connection stays with the process: closed last, it would empty the log.
+		return errors.Join(fmt.Errorf("close %s database %s, whose log stays: %w", i.name, i.path, err), i.acked.close())
+	}
+	log, err := i.checkpoint(ctx, "TRUNCATE")
+	if err == nil && !log.busy {
 		err = i.noteSettled(ctx)
 	}
 	if err = errors.Join(err, i.own.Close(), i.noteClosed()); err != nil {

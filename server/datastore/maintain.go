@@ -88,7 +88,10 @@ func (i *instance) act(ctx context.Context, a actions) error {
 	}
 	if a.checkpoint {
 		_, err := i.checkpoint(ctx, "PASSIVE")
-		errs = append(errs, err, i.noteOpened(ctx, a.truncate))
+		noted := i.noteOpened(ctx, a.truncate)
+		// Emptied without a note, it would look lost after a power cut.
+		a.truncate = a.truncate && noted == nil
+		errs = append(errs, err, noted)
 	}
 	if a.truncate {
 		// The passive one moved nearly all, so writers wait for little.

@@ -20,7 +20,7 @@ func (i *instance) openWitnessed(ctx context.Context, ackedPath string) error {
 		w = newWitness()
 	}
 	i.witness = w
-	if err := w.opening(i.path); err != nil {
+	if err := w.opening(i.path, i.relaxed()); err != nil {
 		return err
 	}
 	if ackedPath != "" {
@@ -38,24 +38,46 @@ func (i *instance) openWitnessed(ctx context.Context, ackedPath string) error {
 // noteOpened notes the present revision, which is on the disk. resetting says
 // that the log is empty or about to be.
 func (i *instance) noteOpened(ctx context.Context, resetting bool) error {
-	if i.witness == nil || i.kine == nil {
+	if i.witness == nil {
 		return nil
 	}
-	if i.tune.synchronous != "FULL" {
-		// Else what is noted might not be on the disk yet.
-		if _, err := i.checkpoint(ctx, "PASSIVE"); err != nil {
-			return err
-		}
+	if i.kine == nil {
+		return i.noteUnused(resetting)
 	}
-	rev, err := i.lastRevision(ctx)
-	if err == nil {
-		i.witness.Mark, err = ensureMark(ctx, i.own)
-	}
+	mark, err := ensureMark(ctx, i.own)
 	if err != nil {
 		return err
 	}
+	rev, err := i.lastRevision(ctx)
+	if err != nil {
+		return err
+	}
+	i.acked.note(rev)
+	if i.relaxed() {
+		// What is noted must be on the disk, and so was read before.
+		log, err := i.checkpoint(ctx, "PASSIVE")
+		if err != nil {
+			return err
+		}
+		if log.done < log.frames {
+			mark, rev = i.witness.Mark, i.witness.Revision
+		}
+	}
+	i.witness.Mark, i.witness.Relaxed = mark, i.relaxed()
 	return i.witness.opened(i.path, rev, resetting)
 }
+
+// noteUnused is for a start that ended before kine had the database: nothing
+// was promised, but who closes it last empties the log of the use before.
+func (i *instance) noteUnused(resetting bool) error {
+	if !resetting || i.witness.State != stateOpen {
+		return nil
+	}
+	return i.witness.opened(i.path, 0, true)
+}
+
+// relaxed tells that a power cut may take what was acknowledged.
+func (i *instance) relaxed() bool { return i.tune.synchronous != "FULL" }
 
 // lastRevision is read with this package's own connection, which is open when
 // kine has closed.

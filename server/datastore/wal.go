@@ -21,10 +21,13 @@ const walMagic = 0x377f0682
 // the log for ended at the first frame that is not as it was written, without
 // a word, so this is where a damaged log shows.
 type walLook struct {
-	missing  bool
-	bytes    int64
-	header   bool // the header is whole
-	pageSize int  // bytes
+	missing bool
+	bytes   int64
+	header  bool // the header is whole
+	// blank tells that nothing but zeros is in it, or not even a header: what
+	// some file systems make in a power cut of a log that has just begun.
+	blank    bool
+	pageSize int // bytes
 	// commits are the transactions that SQLite will see.
 	commits int
 	// rest is in bytes what follows their last frame and belongs to the same
@@ -37,7 +40,7 @@ type walLook struct {
 }
 
 // empty tells that the log holds nothing.
-func (w walLook) empty() bool { return w.missing || w.bytes == 0 }
+func (w walLook) empty() bool { return w.missing || w.bytes == 0 || w.blank }
 
 // lost tells that the log holds transactions that SQLite will not see for
 // sure. A transaction is written after the one before was acknowledged; so a
@@ -75,13 +78,18 @@ type walScan struct {
 }
 
 // begin reads the header; ok is false if there is none that counts.
-func (w *walLook) begin(r io.Reader) (s walScan, ok bool, err error) {
+func (w *walLook) begin(r *bufio.Reader) (s walScan, ok bool, err error) {
 	var h [walHeaderSize]byte
 	if _, err := io.ReadFull(r, h[:]); err != nil {
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			w.blank = true
 			return s, false, nil
 		}
 		return s, false, fmt.Errorf("read write-ahead log: %w", err)
+	}
+	if h == [walHeaderSize]byte{} {
+		w.blank, err = onlyZeros(r)
+		return s, false, err
 	}
 	big := binary.BigEndian
 	magic := big.Uint32(h[0:])
@@ -95,6 +103,21 @@ func (w *walLook) begin(r io.Reader) (s walScan, ok bool, err error) {
 	w.header = magic&^1 == walMagic && s.s0 == big.Uint32(h[24:]) && s.s1 == big.Uint32(h[28:]) &&
 		w.pageSize >= 512 && w.pageSize <= 65536
 	return s, w.header, nil
+}
+
+// onlyZeros reads the rest of r.
+func onlyZeros(r *bufio.Reader) (bool, error) {
+	for {
+		b, err := r.ReadByte()
+		switch {
+		case errors.Is(err, io.EOF):
+			return true, nil
+		case err != nil:
+			return false, fmt.Errorf("read write-ahead log: %w", err)
+		case b != 0:
+			return false, nil
+		}
+	}
 }
 
 // add counts b, a multiple of eight bytes, into the checksum.

@@ -41,6 +41,9 @@ type witness struct {
 	Mark int64 `json:"mark,omitempty"`
 	// Resetting says that the log is about to be emptied.
 	Resetting bool `json:"resetting,omitempty"`
+	// Relaxed says that transactions may be acknowledged before they are on the
+	// disk, so that a power cut may take the end of the log.
+	Relaxed bool `json:"relaxed,omitempty"`
 	// Size in bytes and Sum (CRC-32C) of a closed database file. Unsummed
 	// where it was too large for the time that a stop has.
 	Size   int64  `json:"size,omitempty"`
@@ -88,11 +91,15 @@ func (w *witness) write(database string) error {
 
 // opening is noted before the database is opened. After an unclean stop
 // nothing changes: the log is needed still.
-func (w *witness) opening(database string) error {
-	if w.State == stateOpen || w.State == stateOpening {
+func (w *witness) opening(database string, relaxed bool) error {
+	needed := w.State == stateOpen || w.State == stateOpening
+	if needed && (w.Relaxed || !relaxed) {
 		return nil
 	}
-	w.State, w.Resetting, w.Restored = stateOpening, false, ""
+	w.Relaxed = relaxed
+	if !needed {
+		w.State, w.Resetting, w.Restored = stateOpening, false, ""
+	}
 	return w.write(database)
 }
 
