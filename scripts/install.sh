@@ -109,7 +109,7 @@ find_key() {
 		base64 -d "$f" >"$tmp/der" 2>/dev/null || continue
 		key=$(od -An -v -tx1 "$tmp/der" | tr -d ' \n' | public_key) || continue
 		[ "$(printf %b "$key" | sha256sum | cut -c 1-64)" = "$pin" ] || continue
-		{ echo '-----BEGIN CERTIFICATE-----' && base64 "$tmp/der" && echo '-----END CERTIFICATE-----'; } >"$tmp/ca.pem" && return
+		{ echo '-----BEGIN CERTIFICATE-----' && base64 "$tmp/der" && echo '-----END CERTIFICATE-----'; } >"$tmp/ca.pem" && mkdir "$tmp/none" && return
 	done
 	die "the server at $from does not have the key that the token names: the address or the token is of another cluster, or somebody is in between. Nothing was changed"
 }
@@ -140,7 +140,7 @@ get() {
 	name=$1 file=$2 rc=0 && shift 2
 	case $from in /*) cp "$from/$name" "$file" 2>"$tmp/said" && return || return 23 ;; esac
 	[ -f "$tmp/ca.pem" ] || { fetch -L "$@" -o "$file" "$from/$name" && return || return; }
-	set -- --cacert "$tmp/ca.pem" "$@" -o "$file"
+	set -- --cacert "$tmp/ca.pem" --capath "$tmp/none" "$@" -o "$file" # without it, the host's own authorities count too
 	fetch "$@" "$from/v1-kedge/dist/$name" || rc=$?
 	case $rc in 51 | 60) ;; *) return "$rc" ;; esac
 	# The server's certificate does not have this address; it has kedge's own name for servers.
@@ -148,7 +148,7 @@ get() {
 	case $port in *[!0-9]*) port=443 ;; esac
 	fetch "$@" --connect-to "::${at%:"$port"}:$port" "https://server.kedge.internal:$port/v1-kedge/dist/$name"
 }
-fetch() { curl -fsS --connect-timeout 20 --speed-limit 1 --speed-time 60 "$@" 2>"$tmp/said"; }
+fetch() { curl -fsS --proto =https --connect-timeout 20 --speed-limit 1 --speed-time 60 "$@" 2>"$tmp/said"; }
 sum_of() { [ ! -f "$1" ] || sha256sum "$1" | cut -c 1-64; }
 size_of() { if [ -f "$1" ]; then wc -c <"$1"; else echo 0; fi; }
 
