@@ -34,6 +34,7 @@ mount -t proc machine "$1/root/proc"
 mkdir "$1/service" "$1/shim"
 cp "$3"/* "$1/service"
 rm -rf "$1/root/etc/kedge" "$1/root/var/lib/kedge" "$1/root/usr/local/bin/kedge"*
+rm -rf "$1/root/usr/libexec/kubernetes" "$1/root/var/log/pods" "$1/root/var/log/containers"
 exec chroot "$1/root" /bin/sh -c 'while :; do /bin/sleep 2000000 & wait $!; done'
 `
 
