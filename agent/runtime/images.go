@@ -12,8 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/fsnotify/fsnotify"
-
+	"github.com/kedge-io/kedge/internal/folderwatch"
 	"github.com/kedge-io/kedge/internal/lifecycle"
 )
 
@@ -41,6 +40,7 @@ type Images struct {
 	log    *slog.Logger
 	report func(error)
 	files  map[string]*fileState
+	watch  func(*slog.Logger) *folderwatch.Watcher
 }
 
 // fileState is what is known of one archive in the folder.
@@ -55,7 +55,8 @@ type fileState struct {
 }
 
 // NewImages checks cfg. report takes the joined errors of all archives that
-// could not be imported, and nil when there are none any more; it may be nil.
+// could not be imported, with the fault of the folder's watch if it has one, and
+// nil when there are none any more; it may be nil.
 func NewImages(cfg Config, log *slog.Logger, report func(error)) (*Images, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -65,7 +66,7 @@ func NewImages(cfg Config, log *slog.Logger, report func(error)) (*Images, error
 	}
 	return &Images{
 		cfg: cfg.WithDefaults(), log: log.With("component", ImagesName),
-		report: report, files: map[string]*fileState{},
+		report: report, files: map[string]*fileState{}, watch: folderwatch.New,
 	}, nil
 }
 
@@ -80,14 +81,9 @@ func (i *Images) run(ctx context.Context, ready func()) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("make images folder: %w", err)
 	}
-	watch, err := fsnotify.NewWatcher()
-	if err != nil {
-		return fmt.Errorf("watch images folder: %w (raise fs.inotify.max_user_instances)", err)
-	}
-	defer func() { _ = watch.Close() }()
-	if err := watch.Add(dir); err != nil {
-		return fmt.Errorf("watch images folder %s: %w", dir, err)
-	}
+	watch := i.watch(i.log)
+	defer watch.Close()
+	watch.Add(dir)
 	ready()
 
 	// The timer fires when something is due; events only bring it forward.
@@ -97,16 +93,10 @@ func (i *Images) run(ctx context.Context, ready func()) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case _, ok := <-watch.Events:
-			if !ok {
-				return errors.New("watch of images folder ended")
-			}
+		case <-watch.Changes():
 			timer.Reset(quiet / 4)
-		case err := <-watch.Errors:
-			i.log.Debug("watch of images folder", "error", err) // the folder is read again anyway
-			timer.Reset(quiet)
 		case <-timer.C:
-			if next := i.pass(ctx, time.Now()); next > 0 {
+			if next := i.pass(ctx, time.Now(), watch.Fault()); next > 0 {
 				timer.Reset(next)
 			}
 		}
@@ -114,19 +104,20 @@ func (i *Images) run(ctx context.Context, ready func()) error {
 }
 
 // pass looks at the folder once and imports what is due. It returns when to
-// look again at the latest, zero for not before the next event.
-func (i *Images) pass(ctx context.Context, now time.Time) time.Duration {
+// look again at the latest, zero for not before the next event. It reports late,
+// the fault of the folder's watch, with those of the archives.
+func (i *Images) pass(ctx context.Context, now time.Time, late error) time.Duration {
 	due, next := i.scan(now)
 	if len(due) > 0 {
 		if err := i.importAll(ctx, due); err != nil {
-			i.report(err)
+			i.report(errors.Join(late, err))
 			return retryMin
 		}
 	}
 	if ctx.Err() != nil {
 		return 0
 	}
-	var errs []error
+	errs := []error{late}
 	for _, path := range sortedKeys(i.files) {
 		f := i.files[path]
 		if f.err != nil {

@@ -23,6 +23,8 @@ import (
 	"k8s.io/client-go/dynamic/fake"
 	"k8s.io/client-go/rest"
 	clienttesting "k8s.io/client-go/testing"
+
+	"github.com/kedge-io/kedge/internal/folderwatch"
 )
 
 // testMapper knows ConfigMaps and Namespaces; Widgets from the first Reset
@@ -299,7 +301,7 @@ func TestLoopAppliesChangesAndSaysEachFaultOnce(t *testing.T) {
 	var last error
 	m := &Manifests{
 		cfg:    Config{Dir: b.dir, Log: slog.New(slog.NewTextHandler(&log, nil)), Report: func(err error) { last = err }},
-		settle: time.Millisecond, faults: map[string]string{},
+		settle: time.Millisecond, faults: map[string]string{}, watch: folderwatch.New,
 	}
 	b.write("a.yaml", "{{{")
 	for range 3 {
@@ -321,15 +323,7 @@ func TestLoopAppliesChangesAndSaysEachFaultOnce(t *testing.T) {
 	go func() { ended <- m.loop(ctx, b.cluster, func() { close(ready) }) }()
 	<-ready
 	b.write("b.yaml", cm("yy"))
-	deadline, probe := time.After(20*time.Second), time.NewTicker(5*time.Millisecond)
-	defer probe.Stop()
-	for b.has() != "x yy" {
-		select {
-		case <-deadline:
-			t.Fatalf("the new file was not applied: %q", b.has())
-		case <-probe.C:
-		}
-	}
+	b.wait("x yy")
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)

@@ -5,17 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
-	"github.com/fsnotify/fsnotify"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/restmapper"
 
+	"github.com/kedge-io/kedge/internal/folderwatch"
 	"github.com/kedge-io/kedge/internal/lifecycle"
 )
 
@@ -37,6 +38,8 @@ type Manifests struct {
 	cfg    Config
 	settle time.Duration
 	faults map[string]string // file -> what was last said about it
+	watch  func(*slog.Logger) *folderwatch.Watcher
+	late   error // the fault of the folder's watch
 }
 
 // New checks cfg.
@@ -47,7 +50,7 @@ func New(cfg Config) (*Manifests, error) {
 	if cfg.Report == nil {
 		cfg.Report = func(error) {}
 	}
-	return &Manifests{cfg: cfg, settle: settleTime, faults: map[string]string{}}, nil
+	return &Manifests{cfg: cfg, settle: settleTime, faults: map[string]string{}, watch: folderwatch.New}, nil
 }
 
 // Component applies manifests once needs are ready. It is ready after the
@@ -83,11 +86,8 @@ func (m *Manifests) run(ctx context.Context, ready func()) error {
 // loop makes a pass at start, after changes, after faults with back-off, and
 // slowly for ever.
 func (m *Manifests) loop(ctx context.Context, c cluster, ready func()) error {
-	watcher, err := fsnotify.NewWatcher()
-	if err != nil {
-		return fmt.Errorf("watch manifests folder: %w", err)
-	}
-	defer func() { _ = watcher.Close() }()
+	watcher := m.watch(m.cfg.Log)
+	defer watcher.Close()
 	var (
 		seen     = done{}
 		retry    = retryFirst
@@ -100,16 +100,13 @@ func (m *Manifests) loop(ctx context.Context, c cluster, ready func()) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case err := <-watcher.Errors:
-			m.cfg.Log.Warn("watching the manifests folder", "err", err)
-			next.Reset(m.settle)
-			continue
-		case <-watcher.Events:
+		case <-watcher.Changes():
 			next.Reset(m.settle)
 			continue
 		case <-next.C:
 		}
 		watchFolders(watcher, m.cfg.Dir)
+		m.late = watcher.Fault()
 		if wait := m.unsettled(time.Now()); wait > 0 && isReady {
 			next.Reset(wait)
 			continue
@@ -183,7 +180,7 @@ func (m *Manifests) report() {
 	for file, text := range m.faults {
 		errs = append(errs, fmt.Errorf("%s: %s", filepath.Join(m.cfg.Dir, file), text))
 	}
-	m.cfg.Report(sorted(errs))
+	m.cfg.Report(errors.Join(m.late, sorted(errs)))
 }
 
 // unsettled is how long to wait because a file changed just now. Times in the
@@ -205,10 +202,10 @@ func (m *Manifests) unsettled(now time.Time) (wait time.Duration) {
 
 // watchFolders adds dir and what is below it; folders already watched are
 // added again without effect.
-func watchFolders(w *fsnotify.Watcher, dir string) {
+func watchFolders(w *folderwatch.Watcher, dir string) {
 	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err == nil && d.IsDir() {
-			_ = w.Add(path) // without it the slow pass still comes
+			w.Add(path)
 		}
 		return nil
 	})
