@@ -50,7 +50,7 @@ func newServer(t *testing.T) *server {
 	}
 	s.pin = pki.PinOf(ca)
 	s.join = join.New(join.Config{
-		Certs: s.certs, LocalNode: "server-1",
+		Authorities: func() (*certs.Authorities, error) { return certs.ReadAuthorities(s.certs, 0) }, LocalNode: "server-1",
 		Cluster: wire.ClusterConfig{
 			ClusterCIDRs: []netip.Prefix{netip.MustParsePrefix("10.42.0.0/16")}, ClusterDNS: []netip.Addr{netip.MustParseAddr("10.43.0.10")},
 			ClusterDomain: "cluster.local", KubernetesVersion: "v1.36.3",
