@@ -32,6 +32,7 @@ type plant struct {
 	join  *Server
 	ahead atomic.Int64 // how far the clock of the server is ahead
 	api   *fake.Clientset
+	certs certs.Config
 	paths certs.Paths
 	ca    *x509.Certificate
 	log   *bytes.Buffer
@@ -44,6 +45,7 @@ func newPlant(t *testing.T, extra map[string]http.Handler) *plant {
 		Layout: paths.New(filepath.Join(t.TempDir(), "data")), NodeName: "server-1", ClusterDomain: "cluster.local",
 		ServiceIPs: []netip.Addr{netip.MustParseAddr("10.43.0.1")}, HTTPSPort: 6443,
 	}
+	p.certs = config
 	var err error
 	if p.paths, err = certs.Ensure(config, time.Now(), slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
