@@ -43,6 +43,25 @@ func CheckName(name string) error {
 	return nil
 }
 
+// stamped splits what [fileName] made from the time on.
+var stamped = regexp.MustCompile(`^(.+)-[0-9]{8}T[0-9]{6}Z(?:-[0-9]+)?$`)
+
+// Node says whether file, by its name, is a snapshot of node. Names and nodes may
+// both have dashes, so one of the node a may be called as one of the node b-a: then
+// sure is false, and only the manifest can tell.
+func Node(file, node string) (of, sure bool) {
+	base, ok := strings.CutSuffix(file, Suffix)
+	parts := stamped.FindStringSubmatch(base)
+	if !ok || parts == nil {
+		return false, true
+	}
+	name, ok := strings.CutSuffix(parts[1], "-"+node)
+	if !ok || CheckName(name) != nil {
+		return false, true
+	}
+	return true, !strings.Contains(name, "-")
+}
+
 // CheckFile reports a name that cannot be that of a snapshot in a folder. It keeps
 // paths out.
 func CheckFile(name string) error {

@@ -76,7 +76,7 @@ func (b *Bucket) Upload(ctx context.Context, path string) error {
 	if err != nil {
 		return fmt.Errorf("upload snapshot: %w", err)
 	}
-	b.abandonOld(ctx)
+	b.abandonOld(ctx, filepath.Dir(path))
 	info, err := b.client.PutObject(ctx, b.cfg.Bucket, b.key(file), f, st.Size(), minio.PutObjectOptions{
 		ContentType: "application/zstd", PartSize: partSize, NumThreads: 1,
 	})
@@ -95,10 +95,10 @@ func (b *Bucket) Upload(ctx context.Context, path string) error {
 
 // abandonOld removes what uploads of this node have begun and not ended. Only one
 // upload of a node is under way at a time, see [snapshot.Manager]. That it cannot
-// be done is no reason to upload nothing.
-func (b *Bucket) abandonOld(ctx context.Context) {
+// be done is no reason to upload nothing. local is the folder of snapshots here.
+func (b *Bucket) abandonOld(ctx context.Context, local string) {
 	for u := range b.client.ListIncompleteUploads(ctx, b.cfg.Bucket, b.prefix(), true) {
-		if u.Err != nil || !b.owns(u.Key) {
+		if u.Err != nil || !b.owns(u.Key, local) {
 			continue
 		}
 		if err := b.client.RemoveIncompleteUpload(ctx, b.cfg.Bucket, u.Key); err == nil {
@@ -108,9 +108,22 @@ func (b *Bucket) abandonOld(ctx context.Context) {
 }
 
 // owns tells whether key is that of a snapshot of this node, right in the folder.
-func (b *Bucket) owns(key string) bool {
+// Where the name could be another node's as well, the local file of that name says.
+func (b *Bucket) owns(key, local string) bool {
 	file, ok := strings.CutPrefix(key, b.prefix())
-	return ok && snapshot.CheckFile(file) == nil && strings.Contains(file, "-"+b.cfg.Node+"-")
+	if !ok || snapshot.CheckFile(file) != nil {
+		return false
+	}
+	of, sure := snapshot.Node(file, b.cfg.Node)
+	if !of || sure {
+		return of
+	}
+	a, err := snapshot.Open(filepath.Join(local, file))
+	if err != nil {
+		return false
+	}
+	defer func() { _ = a.Close() }()
+	return a.Manifest().Node == b.cfg.Node
 }
 
 func (b *Bucket) prefix() string {

@@ -403,6 +403,31 @@ func TestUploadThatIsGivenUpLeavesNothing(t *testing.T) {
 	}
 }
 
+func TestUploadsOfOtherNodesAreLeftAlone(t *testing.T) {
+	t.Parallel()
+	e := made(t, 10) // on-demand-server-1-TIME
+	local, at := filepath.Dir(e.Location), "-20260304T050607Z.tar.zst"
+	for _, c := range []struct {
+		node, file string
+		want       bool
+	}{
+		{"server-1", "scheduled-server-1" + at, true},
+		{"server-1", "scheduled-server-1-b" + at, false},
+		{"a", "scheduled-b-a-c" + at, false},
+		{"a", "scheduled-b-a" + at, false},
+		{"server-1", "deeper/scheduled-server-1" + at, false},
+		// Named as one of a node demand-server-1 would be.
+		{"server-1", e.File, true},
+		{"1", e.File, false},
+		{"server-1", "on-demand-server-1" + at, false},
+	} {
+		b := &Bucket{cfg: Config{Folder: "edge/one", Node: c.node}}
+		if got := b.owns(b.key(c.file), local); got != c.want {
+			t.Errorf("node %s owns %s: %v", c.node, c.file, got)
+		}
+	}
+}
+
 func TestConfigIsChecked(t *testing.T) {
 	t.Parallel()
 	good := Config{Endpoint: "s3.example.org:9000", Bucket: "b", AccessKey: "k", SecretKey: "s", Lookup: "path", Timeout: time.Minute}
