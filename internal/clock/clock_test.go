@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,10 +24,22 @@ var (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // machine is a clock that a test sets.
-type machine struct{ shows, since time.Time }
+type machine struct {
+	mu           sync.Mutex
+	shows, since time.Time
+}
 
-func (m *machine) set(t time.Time) { m.shows, m.since = t, time.Now() }
-func (m *machine) now() time.Time  { return m.shows.Add(time.Since(m.since)) }
+func (m *machine) set(t time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.shows, m.since = t, time.Now()
+}
+
+func (m *machine) now() time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.shows.Add(time.Since(m.since))
+}
 
 func open(path string, shows time.Time) (*Clock, *machine) {
 	m := &machine{}

@@ -60,6 +60,7 @@ func TestRenewalThatFailsIsToldAndTriedAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		<-time.After(7 * time.Hour)
+		synctest.Wait()
 		if told == nil {
 			t.Error("nobody was told")
 		}
@@ -67,6 +68,7 @@ func TestRenewalThatFailsIsToldAndTriedAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		<-time.After(2 * time.Minute)
+		synctest.Wait()
 		if _, err := pki.ReadCert(path); err != nil || told != nil {
 			t.Error(err, told)
 		}
