@@ -63,7 +63,7 @@ func (s *Server) DatastoreHandlers() map[string]http.Handler { return s.store.Ha
 // does not run. The log is left to the caller.
 func DatastoreFiles(layout paths.Layout, snapshots string) datastore.Config {
 	return datastore.Config{
-		Path: layout.Database(), SocketDir: layout.RunDir,
+		Path: layout.Database(), BegunPath: layout.DatabaseBegun(), SocketDir: layout.RunDir,
 		VolatileDir: datastore.VolatileDir(layout.RunDir), Offer: Offer(layout, snapshots),
 	}
 }

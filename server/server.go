@@ -249,7 +249,7 @@ func (s *Server) certsConfig() certs.Config {
 func (s *Server) datastoreConfig(report Report) datastore.Config {
 	d := s.cfg.Datastore
 	return datastore.Config{
-		Path: s.cfg.Layout.Database(), SocketDir: s.cfg.Layout.RunDir,
+		Path: s.cfg.Layout.Database(), BegunPath: s.cfg.Layout.DatabaseBegun(), SocketDir: s.cfg.Layout.RunDir,
 		VolatileDir: datastore.VolatileDir(s.cfg.Layout.RunDir),
 		Endpoint:    d.Endpoint, CAFile: d.CAFile, CertFile: d.CertFile, KeyFile: d.KeyFile,
 		Offer:  Offer(s.cfg.Layout, s.cfg.Snapshots.Dir),

@@ -74,6 +74,10 @@ func (l Layout) RecoveryToken() string { return filepath.Join(l.Server(), "recov
 // Database is the SQLite file behind the API.
 func (l Layout) Database() string { return filepath.Join(l.Server(), "db", "state.db") }
 
+// DatabaseBegun marks that there is a database. It lies outside of the database's
+// folder, which may be a disk of its own.
+func (l Layout) DatabaseBegun() string { return filepath.Join(l.Server(), "datastore-begun") }
+
 // KineSocket is the socket on which kine speaks the etcd protocol.
 func (l Layout) KineSocket() string { return filepath.Join(l.RunDir, "kine.sock") }
 

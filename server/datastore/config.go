@@ -45,6 +45,10 @@ type Config struct {
 	// server on the same directory is refused. Leave empty when the process
 	// already holds such a lock.
 	LockPath string
+	// BegunPath is a file outside of the folder of Path that is made once there
+	// is a database. With it, a start that finds nothing at Path is refused, as
+	// when a disk was not mounted. Empty: an empty cluster begins then.
+	BegunPath string
 	// Durability of the durable database; default [DurabilityFull].
 	Durability Durability
 	// Report gets a trouble that does not stop the datastore (compaction that

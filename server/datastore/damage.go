@@ -152,7 +152,7 @@ func (e *examination) closedFile(ctx context.Context) error {
 	if err := e.sqlite(ctx); err != nil {
 		return err
 	}
-	return fmt.Errorf("%w: %w: %s: bytes in it have changed since it was closed at %s with %d of them, now %d; SQLite itself has no sums and finds nothing",
+	return fmt.Errorf("%w: %w: %s: bytes in it have changed since it was closed at %s with %d of them, now %d; SQLite itself has no sums and finds nothing (an older kedge that ran meanwhile does that too)",
 		ErrDamaged, ErrChanged, e.path, w.At.Format(time.RFC3339), w.Size, size)
 }
 

@@ -134,8 +134,8 @@ func Examine(ctx context.Context, cfg Config, full bool) (Finding, error) {
 		return cfg.Offer(ctx)
 	}
 	if fresh(cfg.Path) {
-		if offer := offer(); offer != "" {
-			return Finding{}, advise(cfg.Path, offer, lossOf(cfg.Path, "the file is missing"))
+		if offer := offer(); offer != "" || cfg.begun() {
+			return Finding{}, cfg.vanished(offer)
 		}
 		return Finding{}, fmt.Errorf("database %s: %w", cfg.Path, os.ErrNotExist)
 	}
@@ -146,7 +146,7 @@ func Examine(ctx context.Context, cfg Config, full bool) (Finding, error) {
 	return found, err
 }
 
-// fresh tells that there has never been a database.
+// fresh tells that nothing of a database is there.
 func fresh(path string) bool {
 	return !exists(path) && !exists(path+"-wal") && !exists(witnessPath(path))
 }
@@ -196,6 +196,7 @@ func (s *Store) runSQLite(ctx context.Context, fatal <-chan error, ready func())
 	if err := durable.noteOpened(ctx, false); err != nil {
 		return err
 	}
+	s.noteBegun()
 	s.setRunning(all)
 	ready()
 	return s.watch(ctx, fatal, all)
