@@ -18,6 +18,8 @@ import (
 // (https://distribution.github.io/distribution/spec/auth/token/).
 type access struct {
 	client *http.Client
+	// checkRealm refuses token servers that must not see who one is.
+	checkRealm func(realm *url.URL, who Auth) error
 
 	mu     sync.Mutex
 	basic  bool             // the registry has asked for basic authentication
@@ -42,7 +44,7 @@ const (
 func (u *upstream) fetch(r *http.Request, target, repository string, who Auth) (*http.Response, error) {
 	key := who.word() + " " + repository
 	resp, err := u.send(r, target, u.access.known(key, who))
-	if err != nil || resp.StatusCode != http.StatusUnauthorized {
+	if err != nil || resp.StatusCode != http.StatusUnauthorized || !u.mayAsk(resp) {
 		return resp, err
 	}
 	auth, err := u.access.answer(r.Context(), resp.Header.Values("WWW-Authenticate"), repository, key, who)
@@ -136,6 +138,9 @@ func (a *access) exchange(ctx context.Context, params map[string]string, reposit
 	realm, err := url.Parse(params["realm"])
 	if err != nil || realm.Host == "" {
 		return token{}, fmt.Errorf("names %q as its token server, which is no URL", params["realm"])
+	}
+	if err := a.checkRealm(realm, who); err != nil {
+		return token{}, err
 	}
 	scope := params["scope"]
 	if scope == "" {

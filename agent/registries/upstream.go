@@ -47,8 +47,8 @@ func newUpstream(r route) (*upstream, error) {
 		MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute,
 		DisableCompression: true, // containerd says what it takes
 	}
-	u := &upstream{route: r, transport: t, client: &http.Client{Transport: t}, limit: answerLimit}
-	u.access = access{client: u.client, tokens: map[string]token{}}
+	u := &upstream{route: r, transport: t, client: &http.Client{Transport: t, CheckRedirect: follow}, limit: answerLimit}
+	u.access = access{client: u.client, checkRealm: u.checkRealm, tokens: map[string]token{}}
 	return u, nil
 }
 
