@@ -153,18 +153,3 @@ func TestOnlyProgramsAreGivenOut(t *testing.T) {
 		t.Errorf("a folder instead of a program: %d", w.Code)
 	}
 }
-
-func TestTooManyAtOnceAreToldToComeAgain(t *testing.T) {
-	s := newShop(t)
-	for range maxDownloads {
-		s.files.slots <- struct{}{}
-	}
-	w := s.get("/v1-kedge/dist/kedge-linux-amd64")
-	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
-		t.Errorf("got %d, %v", w.Code, w.Header())
-	}
-	<-s.files.slots
-	if w := s.get("/v1-kedge/dist/kedge-linux-amd64"); w.Code != http.StatusOK || len(s.files.slots) != maxDownloads-1 {
-		t.Errorf("got %d, %d slots are taken", w.Code, len(s.files.slots))
-	}
-}

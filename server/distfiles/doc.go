@@ -12,6 +12,6 @@
 // file that the server itself was started from.
 //
 // Invariants: only files of those names are read; a file is handed out with the
-// sum of the bytes that it has now; downloads are bounded in number, and one
-// whose reader has gone to sleep ends. Start reading at [Files.Handlers].
+// sum of the bytes that it has now; downloads are bounded in number, in all and
+// for each client, and one whose reader is asleep or makes itself slow ends. Start reading at [Files.Handlers].
 package distfiles

@@ -16,9 +16,6 @@ const (
 	sums = "sha256sums.txt"
 	// program begins the names of programs; the processor follows.
 	program = "kedge-linux-"
-	// maxDownloads is how many machines take a program at a time. More are told
-	// to come again: a hundred that share a thin line would all be slow.
-	maxDownloads = 32
 )
 
 // architectures are those that there are programs for, as Go calls them.
@@ -40,14 +37,14 @@ type Config struct {
 
 // Files hands out install files. It is safe for concurrent use.
 type Files struct {
-	cfg   Config
-	slots chan struct{}
-	known hashes
+	cfg    Config
+	places places
+	known  hashes
 }
 
 // New returns a Files. Nothing is read yet.
 func New(cfg Config) *Files {
-	return &Files{cfg: cfg, slots: make(chan struct{}, maxDownloads)}
+	return &Files{cfg: cfg}
 }
 
 // Handlers are the answers by their patterns (see [http.ServeMux]).
@@ -108,14 +105,13 @@ func (f *Files) program(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "there are "+sums+" and "+program+"ARCH here", http.StatusNotFound)
 		return
 	}
-	select {
-	case f.slots <- struct{}{}:
-		defer func() { <-f.slots }()
-	default:
+	client := clientOf(r)
+	if !f.places.take(client) {
 		w.Header().Set("Retry-After", "10")
 		http.Error(w, "other machines are being installed: try again", http.StatusServiceUnavailable)
 		return
 	}
+	defer f.places.giveBack(client)
 	file, err := f.open(arch)
 	if os.IsNotExist(err) {
 		http.Error(w, f.missing(arch), http.StatusNotFound)
