@@ -24,6 +24,9 @@ type barred struct {
 	Replaced []wire.Pin
 	// Revoked machines were shut out by a person; the values are their names.
 	Revoked map[wire.Pin]string
+	// kept are those of both whom the claims do not bar, because the database was
+	// set back; nil if there are none.
+	kept *barred
 }
 
 func (s *Server) isReplaced(device wire.Pin) bool {
@@ -128,62 +131,40 @@ func (s *Server) bar(next *barred, names map[wire.Pin]string) {
 			s.log.Info("machine is allowed again", "node", node, "device", device.String())
 		}
 	}
-	if !slices.Equal(before.Replaced, next.Replaced) || !maps.Equal(before.Revoked, next.Revoked) {
+	if !slices.Equal(before.Replaced, next.Replaced) || !maps.Equal(before.Revoked, next.Revoked) || !before.kept.same(next.kept) {
 		s.writeBarred(next)
 	}
 }
 
-// barredFile is the form on disk.
-type barredFile struct {
-	Replaced []string          `json:"replaced,omitempty"`
-	Revoked  map[string]string `json:"revoked,omitempty"`
-}
-
 // readBarred returns whom the server refused before it stopped. The claims are
-// what counts as soon as the API answers.
+// what counts as soon as the API answers, unless the database was set back.
 func (s *Server) readBarred() *barred {
 	b := &barred{Revoked: map[wire.Pin]string{}}
 	if s.config.BarredFile == "" {
 		return b
 	}
-	var file barredFile
 	text, err := os.ReadFile(s.config.BarredFile)
-	if err == nil {
-		err = json.Unmarshal(text, &file)
-	}
-	if err != nil {
-		if !errors.Is(err, fs.ErrNotExist) {
-			s.log.Warn("it is not known whom the server refused before, until the API answers", "error", err)
-		}
+	if errors.Is(err, fs.ErrNotExist) {
 		return b
 	}
-	for _, text := range file.Replaced {
-		if device, err := wire.ParsePin(text); err == nil {
-			b.Replaced = append(b.Replaced, device)
-		}
+	known := b
+	if err == nil {
+		known, err = parseBarred(text)
 	}
-	for text, node := range file.Revoked {
-		if device, err := wire.ParsePin(text); err == nil {
-			b.Revoked[device] = node
-		}
+	if err != nil {
+		s.log.Warn("it is not known whom the server refused before, until the API answers", "error", err)
+		return b
 	}
-	return b
+	return known
 }
 
 func (s *Server) writeBarred(b *barred) {
 	if s.config.BarredFile == "" {
 		return
 	}
-	file := barredFile{Revoked: map[string]string{}}
-	for _, device := range b.Replaced {
-		file.Replaced = append(file.Replaced, device.String())
-	}
-	for device, node := range b.Revoked {
-		file.Revoked[device.String()] = node
-	}
-	text, err := json.MarshalIndent(file, "", "  ")
+	text, err := b.encode()
 	if err == nil {
-		_, err = fsx.WriteFileIfChanged(s.config.BarredFile, append(text, '\n'), 0o600)
+		_, err = fsx.WriteFileIfChanged(s.config.BarredFile, text, 0o600)
 	}
 	if err != nil {
 		s.log.Error("whom the server refuses is not on disk", "error", fmt.Errorf("write %s: %w", s.config.BarredFile, err))

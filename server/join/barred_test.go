@@ -207,3 +207,20 @@ func TestTimeIsSignedForTheQuestion(t *testing.T) {
 		}
 	}
 }
+
+func TestTimeIsNotSignedForMoreThanTheServerCanBear(t *testing.T) {
+	p := newPlant(t, nil)
+	for range maxConcurrent {
+		p.join.slots <- struct{}{}
+	}
+	status, text, header := p.do(t, nil, http.MethodGet, wire.PathTime+"?nonce=n1", "", nil)
+	if status != http.StatusServiceUnavailable || header.Get("Retry-After") == "" || !strings.Contains(string(text), string(wire.CodeBusy)) {
+		t.Errorf("got %d %s %v", status, text, header)
+	}
+	<-p.join.slots
+	for range 2 { // the slot is given back
+		if status, _, _ := p.do(t, nil, http.MethodGet, wire.PathTime+"?nonce=n1", "", nil); status != http.StatusOK {
+			t.Errorf("with a free slot: %d", status)
+		}
+	}
+}

@@ -51,7 +51,7 @@ func (s *Server) run(ctx context.Context, ready func()) error {
 	var again <-chan time.Time
 	delay := firstRetry
 	for {
-		if s.recordLocal(ctx) {
+		if local, kept := s.recordLocal(ctx), s.reinstate(ctx); local && kept {
 			again, delay = nil, firstRetry
 		} else {
 			again = time.After(delay/2 + rand.N(delay))
@@ -124,6 +124,8 @@ func barsSomebody(object any) bool {
 
 // collect finds in the claims who is barred.
 func (s *Server) collect(store cache.Store) {
+	s.collecting.Lock()
+	defer s.collecting.Unlock()
 	next, names := &barred{Revoked: map[wire.Pin]string{}}, map[wire.Pin]string{}
 	for _, object := range store.List() {
 		stored, ok := object.(*corev1.Secret)
@@ -148,6 +150,7 @@ func (s *Server) collect(store cache.Store) {
 			next.Revoked[device], names[device] = claim.Node, claim.Node
 		}
 	}
+	next.keep(s.barred.Load().kept, s.config.LocalNode)
 	slices.SortFunc(next.Replaced, func(a, b wire.Pin) int { return bytes.Compare(a[:], b[:]) })
 	s.bar(next, names)
 }

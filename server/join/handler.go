@@ -62,13 +62,11 @@ type answer func(r *http.Request, request func() (*wire.JoinRequest, error)) (*w
 // bounded limits bodies, time and concurrency, and turns errors into refusals.
 func (s *Server) bounded(work answer) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case s.slots <- struct{}{}:
-			defer func() { <-s.slots }()
-		default:
-			writeRefusal(w, refuse(wire.CodeBusy, "the server is busy with other nodes: try again"))
+		if err := s.enter(); err != nil {
+			writeRefusal(w, err)
 			return
 		}
+		defer s.leave()
 		// Not every writer has deadlines; those that have none are in tests.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(readTimeout))
 		response, err := work(r, func() (*wire.JoinRequest, error) { return decode(w, r) })
@@ -83,6 +81,18 @@ func (s *Server) bounded(work answer) http.HandlerFunc {
 		writeJSON(w, http.StatusOK, response)
 	}
 }
+
+// enter takes one of the slots, which [Server.leave] gives back.
+func (s *Server) enter() *wire.Refusal {
+	select {
+	case s.slots <- struct{}{}:
+		return nil
+	default:
+		return refuse(wire.CodeBusy, "the server is busy with other nodes: try again")
+	}
+}
+
+func (s *Server) leave() { <-s.slots }
 
 func decode(w http.ResponseWriter, r *http.Request) (*wire.JoinRequest, error) {
 	var request wire.JoinRequest

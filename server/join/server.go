@@ -22,8 +22,9 @@ import (
 	"github.com/kedge-io/kedge/server/certs"
 )
 
-// maxConcurrent is how many joins and renewals are worked on at a time; more
-// are told to come again. It bounds what strangers can make the API do.
+// maxConcurrent is how many joins, renewals and answers of the time are worked on
+// at a time; more are told to come again. It bounds what strangers can make this
+// server and the API do.
 const maxConcurrent = 64
 
 // DefaultGrace is how long a machine may be off beyond the end of its certificate:
@@ -78,10 +79,12 @@ type Server struct {
 	mu     sync.Mutex
 	client kubernetes.Interface
 
-	barred  atomic.Pointer[barred]
-	conns   conns
-	pending atomic.Pointer[wire.Pin]
-	kick    chan struct{}
+	barred atomic.Pointer[barred]
+	// collecting is held while barred is made anew of the claims.
+	collecting sync.Mutex
+	conns      conns
+	pending    atomic.Pointer[wire.Pin]
+	kick       chan struct{}
 }
 
 // New returns a server that refuses whom it refused before. Nothing is started.
