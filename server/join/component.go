@@ -39,9 +39,11 @@ func (s *Server) run(ctx context.Context, ready func()) error {
 	if err != nil {
 		return err
 	}
-	if err := s.follow(ctx, client); err != nil {
+	followed, err := s.follow(ctx, client)
+	if err != nil {
 		return err
 	}
+	defer followed()
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -70,8 +72,9 @@ func (s *Server) run(ctx context.Context, ready func()) error {
 	}
 }
 
-// follow keeps the set of replaced devices, and returns when it is complete.
-func (s *Server) follow(ctx context.Context, client kubernetes.Interface) error {
+// follow keeps the set of barred devices, and returns when it is complete. wait
+// returns once it is kept no more, after the end of ctx.
+func (s *Server) follow(ctx context.Context, client kubernetes.Interface) (wait func(), err error) {
 	factory := informers.NewSharedInformerFactoryWithOptions(client, 0,
 		informers.WithNamespace(Namespace),
 		informers.WithTweakListOptions(func(options *metav1.ListOptions) { options.LabelSelector = recordLabel + "=" + nodeRecord }))
@@ -90,7 +93,7 @@ func (s *Server) follow(ctx context.Context, client kubernetes.Interface) error 
 		DeleteFunc: func(object any) { update(object) },
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	factory.StartWithContext(ctx)
 	if cache.WaitForCacheSync(ctx.Done(), registration.HasSynced) {
@@ -98,7 +101,7 @@ func (s *Server) follow(ctx context.Context, client kubernetes.Interface) error 
 		s.collect(informer.GetStore())
 		s.recall(informer.GetStore())
 	}
-	return nil
+	return factory.Shutdown, nil
 }
 
 // recall hands on what is known of former joins.
