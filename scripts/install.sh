@@ -161,7 +161,7 @@ download() {
 	[ ${#sum} = 64 ] || die "$from has no kedge for $arch: put kedge-linux-$arch of its release there (on a server into DATA-DIR/server/dist). Nothing was changed"
 	[ "$(sum_of "$program")" != "$sum" ] || return 0
 	[ -d "$bin_dir" ] || { mkdir -p "$bin_dir" && made="$made bin"; }
-	part=$bin_dir/.kedge-$sum tries=0
+	part=$bin_dir/.kedge-$sum tries=0 busy=0
 	for f in "$bin_dir"/.kedge-*; do [ "$f" = "$part" ] || rm -f "$f"; done
 	say "fetching kedge for $arch from $from"
 	until [ "$(sum_of "$part")" = "$sum" ]; do
@@ -171,7 +171,12 @@ download() {
 		case $rc in
 		0) [ "$(sum_of "$part")" = "$sum" ] || { rm -f "$part" && [ $tries -lt 2 ]; } || die 'what came is not what the list of programs names, and was thrown away' ;;
 		23) die "$bin_dir has no room for kedge ($(cat "$tmp/said")): make room and try again. Nothing was changed" ;;
-		22 | 33 | 36) [ $tries = 1 ] || rm -f "$part" ;; # the server is busy, or it cannot be resumed
+		22 | 33 | 36)
+			if grep -q 'error: 503' "$tmp/said" && [ $busy -lt 360 ]; then # an hour
+				[ $busy -gt 0 ] || say 'the server is busy with other machines: waiting'
+				busy=$((busy + 1)) tries=0 && sleep 10 && continue
+			fi
+			[ $tries = 1 ] || rm -f "$part" ;; # it cannot be resumed
 		esac
 		[ $rc = 0 ] || [ $tries -lt 6 ] || { keep_part=1 && die "the download was cut: $(cat "$tmp/said"). The same command goes on at byte $(size_of "$part")"; }
 		[ $rc = 0 ] || sleep $((2 * tries))

@@ -185,6 +185,36 @@ func cutFor(t *testing.T, b *bed, _ *machine) func() {
 	}
 }
 
+// TestWaitsForItsTurnAndGoesOn has a server that is busy for longer than a cut line
+// would be borne, after a part of the program has come.
+func TestWaitsForItsTurnAndGoesOn(t *testing.T) {
+	b, m := newBed(t), newMachine(t, large, "dash")
+	text, err := os.ReadFile(b.dir + "/kedge")
+	must(t, err)
+	asked := 0
+	b.answer(func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.Contains(r.URL.Path, "kedge-linux-") {
+			return false
+		}
+		switch asked++; {
+		case asked == 1:
+			w.Header().Set("Content-Length", fmt.Sprint(len(text)))
+			_, _ = w.Write(text[:300<<10])
+			w.(http.Flusher).Flush()
+			panic(http.ErrAbortHandler)
+		case asked < 12:
+			http.Error(w, "others come first", http.StatusServiceUnavailable)
+			return true
+		}
+		return false
+	})
+	m.mustInstall(t, nil, b.node()...)
+	if ranges := b.askedRanges(); len(ranges) != 12 || ranges[11] == "" {
+		t.Errorf("it asked for %q, want twelve requests, of which the last goes on", ranges)
+	}
+	m.run(t, "/usr/local/bin/kedge-uninstall.sh")
+}
+
 func altered(_ *testing.T, b *bed, _ *machine) func() {
 	b.answer(func(w http.ResponseWriter, r *http.Request) bool {
 		if !strings.Contains(r.URL.Path, "kedge-linux-") {
