@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -170,16 +171,20 @@ func TestNewKeysAreMadeWhenAsked(t *testing.T) {
 		}
 		return string(text)
 	}
-	device, kubelet := read(e.files.DeviceKey), read(e.files.KubeletClientKey)
+	device := read(e.files.DeviceKey)
 	run(t, e)
-	if err := e.RenewNow(t.Context(), true); err != nil {
-		t.Fatal(err)
-	}
-	if read(e.files.DeviceKey) != device || read(e.files.KubeletClientKey) == kubelet {
-		t.Error("want the same device and another key of kubelet")
-	}
-	if _, err := load(e.files); err != nil {
-		t.Error(err)
+	for query, want := range map[string]bool{"": false, "?new-keys=false": false, "?new-keys=true": true} {
+		kubelet, cert, w := read(e.files.KubeletClientKey), read(e.files.KubeletClientCert), httptest.NewRecorder()
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, wire.PathRenewNow+query, nil)
+		if e.RenewHandler().ServeHTTP(w, r); w.Code != http.StatusNoContent {
+			t.Fatal(w.Code, w.Body)
+		}
+		if read(e.files.DeviceKey) != device || read(e.files.KubeletClientCert) == cert || (read(e.files.KubeletClientKey) != kubelet) != want {
+			t.Errorf("%q: want the same device, another certificate, and another key of kubelet: %v", query, want)
+		}
+		if _, err := load(e.files); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
