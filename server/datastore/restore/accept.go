@@ -69,6 +69,9 @@ func (w *work) accept(ctx context.Context, volatile string, done *Accepted) erro
 	if err := w.prove(ctx, done.Base, ""); err != nil {
 		return err
 	}
+	if err := w.barred(true); err != nil {
+		return err
+	}
 	w.database()
 	return nil
 }

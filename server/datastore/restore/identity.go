@@ -87,6 +87,7 @@ func (o owner) open(sealed []byte) (snapshot.Identity, error) {
 const (
 	volatileFloor    = "db/volatile.rev"
 	encryptionConfig = "cred/encryption-config.yaml"
+	barredFile       = "cred/barred.json"
 )
 
 // identity makes the files of an identity and plans their places. Where one is
@@ -116,6 +117,9 @@ func (w *work) identity(id snapshot.Identity, present bool) error {
 		}
 		top, _, _ := strings.Cut(filepath.ToSlash(target), "/")
 		tops[top] = true
+	}
+	if err := w.barred(present); err != nil {
+		return err
 	}
 	for top := range tops {
 		w.replace(top)
