@@ -30,6 +30,16 @@ var planted = map[string]string{
 	"S3 secret":            "pl4nted+s3/secret",
 	"registry password":    "pl4nted-registry-password",
 	"registry token":       "pl4nted-identity-token",
+	"token of a service":   "pl4nted-service-token",
+	"S3 key of a service":  "pl4nted-service-s3",
+	"S3 access key file":   "pl4ntedAccessKey",
+	"S3 secret key file":   "pl4nted/secret+key",
+	"key of a service":     "pl4nted-key-in-its-file",
+	"key in its arguments": "pl4nted-key-of-an-argument",
+	"proxy key":            "706c346e7465642d6b6579",
+	"header of a registry": "cGw0bnRlZC1oZWFkZXI",
+	"former password":      "pl4nted-former-password",
+	"auth of a registry":   "pl4nted-auth-password",
 	"encryption key":       "cGw0bnRlZC1lbmNyeXB0aW9uLWtleS0wMDAwMDA=",
 	"kubeconfig token":     "pl4nted-kubeconfig-token",
 	"variable of a pod":    "pl4nted-pod-variable",
@@ -78,6 +88,7 @@ func hostWithSecrets(t *testing.T, api string) (dir string, keys []string) {
 	put(t, filepath.Join(layout.ServerCred(), "admin.kubeconfig"), kubeconfig)
 	registries := filepath.Join(dir, "registries.yaml")
 	put(t, registries, "configs:\n  r.example:\n    auth:\n      username: anna\n      password: "+planted["registry password"]+"\n      identity_token: "+planted["registry token"]+"\n")
+	plantService(t, dir, layout)
 	log := "level=INFO msg=starting\n"
 	for what, secret := range planted {
 		log += "level=WARN msg=\"said aloud: " + what + "\" value=" + secret + " base64=" + base64.StdEncoding.EncodeToString([]byte(secret)) + "\n"
@@ -90,12 +101,32 @@ func hostWithSecrets(t *testing.T, api string) (dir string, keys []string) {
 	t.Setenv("APP_TOKEN", planted["environment"])
 	t.Setenv("HTTPS_PROXY", "http://anna:"+planted["proxy password"]+"@127.0.0.1:1")
 	t.Setenv("NO_PROXY", "127.0.0.1")
-	emptyConfig(t, strings.Join([]string{
-		"data-dir: " + dir, "private-registry: " + registries,
+	config := filepath.Join(dir, "etc", "config.yaml")
+	t.Setenv("KEDGE_CONFIG", config)
+	put(t, config, strings.Join([]string{
+		"data-dir: " + dir, "snapshot-s3-access-key-file: " + filepath.Join(dir, "s3-access"), "snapshot-s3-secret-key-file: " + filepath.Join(dir, "s3-secret"), "private-registry: " + registries,
 		"datastore-endpoint: postgres://kedge:" + planted["datastore password"] + "@db.example/kedge",
 		"snapshot-s3-secret-key: " + planted["S3 secret"], "kubelet-arg: [\"some-password=" + planted["argument of a flag"] + "\"]",
 	}, "\n")+"\n")
 	return dir, keys
+}
+
+// plantService writes what a service is started with and what it asks registries
+// with.
+func plantService(t *testing.T, dir string, layout paths.Layout) {
+	t.Helper()
+	for name, what := range map[string]string{"s3-access": "S3 access key file", "s3-secret": "S3 secret key file", "s3-service": "key of a service", "s3-argument": "key in its arguments"} {
+		put(t, filepath.Join(dir, name), planted[what]+"\n")
+	}
+	put(t, filepath.Join(dir, "etc", "kedge-two.env"), strings.Join([]string{
+		"KEDGE_INSTALL_EXEC='server --snapshot-s3-access-key-file \"" + filepath.Join(dir, "s3-argument") + "\" --snapshot-s3'",
+		"KEDGE_TOKEN='" + planted["token of a service"] + "'", "KEDGE_SNAPSHOT_S3_SECRET_KEY='" + planted["S3 key of a service"] + "'",
+		"KEDGE_SNAPSHOT_S3_ACCESS_KEY_FILE='" + filepath.Join(dir, "s3-service") + "'",
+	}, "\n")+"\n")
+	auth := base64.StdEncoding.EncodeToString([]byte("anna:" + planted["auth of a registry"]))
+	put(t, layout.RegistriesLastGood(), "configs:\n  r.example: {auth: {username: anna, password: "+planted["former password"]+"}}\n  s.example: {auth: {auth: "+auth+"}}\n")
+	put(t, filepath.Join(layout.RegistryHosts(), "r.example", "hosts.toml"), "# Written\nserver = \"https://r.example\"\n\n[host.\"http://127.0.0.1:1/x/v2\"]\ncapabilities = [\"pull\"]\n"+
+		"[host.\"http://127.0.0.1:1/x/v2\".header]\n\"X-Kedge-Key\" = \""+planted["proxy key"]+"\"\nAuthorization = [\"Bearer "+planted["header of a registry"]+"\"]\n")
 }
 
 // fakeAPI answers every list with a pod that has secrets wherever it can.

@@ -23,6 +23,7 @@ import (
 	"github.com/kedge-io/kedge/internal/config"
 	"github.com/kedge-io/kedge/internal/health"
 	"github.com/kedge-io/kedge/internal/kubeclient"
+	"github.com/kedge-io/kedge/internal/paths"
 	"github.com/kedge-io/kedge/internal/support"
 	"github.com/kedge-io/kedge/internal/version"
 	"github.com/kedge-io/kedge/server/certs"
@@ -48,19 +49,22 @@ func (s *subject) redactor() *support.Redactor {
 	r := support.NewRedactor()
 	r.LearnEnv(os.Environ())
 	s.flags.VisitAll(func(f *pflag.Flag) {
+		if strings.HasSuffix(f.Name, "-file") {
+			r.LearnSetting(f.Name, f.Value.String()) // what is in the file of a key or token
+		}
 		if config.IsSecret(f) && f.Value.String() != "" {
 			r.Learn(f.Value.String())
 			r.LearnEnv([]string{"=" + f.Value.String()}) // a password in a URL, alone
 		}
 	})
 	r.Learn(s.config.Token)
-	etc := filepath.Join(s.layout.Agent(), "etc") // passwords of registries
-	for _, dir := range []string{s.layout.ServerTLS(), s.layout.ServerCred(), s.layout.AgentTLS(), filepath.Join(etc, "containerd", "certs.d")} {
+	s.learnServices(r)
+	for _, dir := range []string{s.layout.ServerTLS(), s.layout.ServerCred(), s.layout.AgentTLS(), s.layout.RegistryHosts()} {
 		r.LearnTree(dir)
 	}
 	files := append([]string{
 		s.layout.RecoveryToken(), s.layout.KubeletConfig(), s.layout.ProxyConfig(), s.layout.AgentConfig(),
-		s.text("write-kubeconfig"), s.text("token-file"), s.text("private-registry"), filepath.Join(etc, "registries.last-good.yaml"),
+		s.text("write-kubeconfig"), s.text("private-registry"), s.layout.RegistriesLastGood(),
 	}, s.resolved.Files...)
 	for _, path := range files {
 		if path != "" {
@@ -68,6 +72,17 @@ func (s *subject) redactor() *support.Redactor {
 		}
 	}
 	return r
+}
+
+// learnServices learns what services of this host are started with, beside the
+// default configuration and beside each that is read: this command was not.
+func (s *subject) learnServices(r *support.Redactor) {
+	for _, config := range append([]string{paths.DefaultConfigFile}, s.resolved.Files...) {
+		found, _ := filepath.Glob(filepath.Join(filepath.Dir(config), "*.env"))
+		for _, path := range found {
+			r.LearnEnvFile(path)
+		}
+	}
 }
 
 // parts are all files, in the order of the archive.

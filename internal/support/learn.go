@@ -1,11 +1,13 @@
 package support
 
 import (
+	"encoding/base64"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -27,8 +29,8 @@ func (r *Redactor) LearnTree(dir string) {
 	})
 }
 
-// LearnFile learns a file: what is YAML or JSON by its telling names, all else line
-// by line.
+// LearnFile learns a file: what is YAML or JSON by its telling names, of TOML all
+// values of headers, all else line by line.
 func (r *Redactor) LearnFile(path string) {
 	info, err := os.Stat(path)
 	if err != nil || info.Size() > maxSecretFile {
@@ -36,6 +38,10 @@ func (r *Redactor) LearnFile(path string) {
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
+		return
+	}
+	if filepath.Ext(path) == ".toml" {
+		r.learnHeaders(string(text))
 		return
 	}
 	var tree yaml.Node
@@ -52,6 +58,7 @@ func (r *Redactor) learnNode(n *yaml.Node, secret bool) {
 	case yaml.ScalarNode:
 		if secret && !plain(n.Value) {
 			r.Learn(n.Value)
+			r.learnPassword(n.Value)
 		}
 	case yaml.MappingNode:
 		for i := 0; i+1 < len(n.Content); i += 2 {
@@ -62,6 +69,15 @@ func (r *Redactor) learnNode(n *yaml.Node, secret bool) {
 		for _, c := range n.Content {
 			r.learnNode(c, secret)
 		}
+	}
+}
+
+// learnPassword learns the second half of USER:PASSWORD in base64, as auth of a
+// registry has it.
+func (r *Redactor) learnPassword(v string) {
+	if plain, err := base64.StdEncoding.DecodeString(v); err == nil && utf8.Valid(plain) {
+		_, password, _ := strings.Cut(string(plain), ":")
+		r.Learn(password)
 	}
 }
 
