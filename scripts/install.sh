@@ -43,8 +43,7 @@ settings() {
 	(mkdir -p /run && umask 077 && mkdir "$tmp") 2>/dev/null || ! kill -0 "$(cat "$tmp/pid" 2>/dev/null || echo none)" 2>/dev/null ||
 		die "another installation runs (process $(cat "$tmp/pid"))"
 	trap leave EXIT && trap 'exit 130' INT TERM HUP
-	rm -rf "${tmp:?}"/*
-	echo $$ >"$tmp/pid"
+	rm -rf "${tmp:?}"/* && echo $$ >"$tmp/pid"
 }
 
 # kept NAME: a setting of an earlier run.
@@ -281,6 +280,7 @@ main() {
 	[ -z "$brought" ] || { mkdir -p /etc/kedge && echo "$brought" >>"/etc/kedge/$service.packages"; }
 	init=supervisor unit_file=$bin_dir/$service-service
 	if [ -d /run/systemd/system ]; then init=systemd unit_file=/etc/systemd/system/$service.service; elif [ -x /sbin/openrc-run ]; then init=openrc unit_file=/etc/init.d/$service; fi
+	ls /etc/kedge/*.env >/dev/null 2>&1 || { mkdir -p /etc/kedge; find /usr/libexec/kubernetes /var/log/pods /var/log/containers -maxdepth 3 ! -path '/var/log/*/*' -type d >/etc/kedge/folders 2>/dev/null || true; } # they stay
 	write "$bin_dir/$service-uninstall.sh" 755 unit uninstall
 	write "$bin_dir/$service-killall.sh" 755 unit killall
 	write "$env_file" 600 cat "$tmp/env"

@@ -319,6 +319,26 @@ func TestReleaseInAFolder(t *testing.T) {
 	m.untouched(t, "run/starts")
 }
 
+// TestFoldersThatTheHostHadStay lets a node make the folders that kubelet makes,
+// some of which are there before.
+func TestFoldersThatTheHostHadStay(t *testing.T) {
+	b, m := newBed(t), newMachine(t, large, "dash")
+	const plugins = "/usr/libexec/kubernetes/kubelet-plugins/volume/exec"
+	m.run(t, "mkdir", "-p", "/var/log/pods", "/usr/libexec/kubernetes/kubelet-plugins")
+	m.mustInstall(t, nil, b.node()...)
+	m.run(t, "mkdir", "-p", "/var/log/containers", plugins)
+	m.mustInstall(t, nil, append(b.node(), "KEDGE_DEBUG=true")...)
+	m.run(t, "/usr/local/bin/kedge-uninstall.sh")
+	for dir, stays := range map[string]bool{
+		"/var/log/pods": true, "/usr/libexec/kubernetes/kubelet-plugins": true,
+		"/var/log/containers": false, "/usr/libexec/kubernetes/kubelet-plugins/volume": false, "/etc/kedge": false,
+	} {
+		if _, err := os.Stat(m.path(dir)); (err == nil) != stays {
+			t.Errorf("%s: %v", dir, err)
+		}
+	}
+}
+
 func TestImpostorsAreNotBelieved(t *testing.T) {
 	b := newBed(t)
 	testx.NeedRoot(t)
