@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -31,8 +32,10 @@ func newResetCommand() *cobra.Command {
 		Short: "Remove everything that kedge made on this host",
 		Long: `Remove everything that kedge made on this host: pods, containers, mounts, links,
 routes, firewall rules, cgroups and the data directory with the cluster in it.
-Nothing that others made is touched. A daemon that still runs is stopped, but one
-that systemd keeps must be stopped there first. May be repeated.`,
+Nothing that others made is touched; while another kedge runs here with a data
+directory of its own, links, routes and firewall rules stay, too. A daemon that
+still runs is stopped, but one that systemd keeps must be stopped there first. May
+be repeated.`,
 		Args: cobra.NoArgs,
 	}
 	fs := cmd.Flags()
@@ -53,7 +56,11 @@ that systemd keeps must be stopped there first. May be repeated.`,
 		if !*yes {
 			return usageError(fmt.Errorf("reset removes %s and everything that runs from it: confirm with --yes", layout.DataDir))
 		}
-		if err := reset(cmd.Context(), layout, resetOptions{cgroupRoot: *cgroupRoot, kubeconfig: *kubeconfig, keepData: *keep}); err != nil {
+		others, err := reset(cmd.Context(), layout, resetOptions{cgroupRoot: *cgroupRoot, kubeconfig: *kubeconfig, keepData: *keep})
+		if len(others) > 0 {
+			fmt.Fprintf(cmd.OutOrStdout(), "another kedge runs on this host (%s): links, routes and firewall rules stay as they are until it is reset, too\n", strings.Join(others, ", "))
+		}
+		if err != nil {
 			return err
 		}
 		if *keep {
@@ -73,13 +80,14 @@ type resetOptions struct {
 	keepData bool
 }
 
-func reset(ctx context.Context, layout paths.Layout, o resetOptions) error {
+// reset returns the other kedges for whose sake the host's network was left alone.
+func reset(ctx context.Context, layout paths.Layout, o resetOptions) (others []string, err error) {
 	if err := checkResettable(layout); err != nil {
-		return err
+		return nil, err
 	}
 	lock, err := lockForReset(ctx, layout)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { _ = lock.Close() }()
 
@@ -93,9 +101,9 @@ func reset(ctx context.Context, layout paths.Layout, o resetOptions) error {
 			errs = append(errs, left)
 		}
 	}
-	errs = append(errs, bandwidth.RemoveAll(ctx, layout, outside.CgroupRoots...))
-	errs = append(errs, firewall.RemoveAll(ctx))
-	errs = append(errs, network.RemoveAll(ctx), tun.Remove(network.RelayName), dns.RemoveAll(ctx), apilb.RemoveAll(ctx), kube.RemoveAll())
+	errs = append(errs, bandwidth.RemoveFolders(ctx, layout, outside.CgroupRoots...), kube.RemoveAll())
+	others, err = removeUnlessShared(ctx, layout, removeNetwork)
+	errs = append(errs, err)
 	if v := datastore.VolatileDir(layout.RunDir); v != "" {
 		errs = append(errs, os.RemoveAll(v))
 		_ = os.Remove(filepath.Dir(v)) // only when nothing else is in it
@@ -108,9 +116,16 @@ func reset(ctx context.Context, layout paths.Layout, o resetOptions) error {
 		errs = append(errs, removeDataDir(layout.DataDir))
 	}
 	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("some things could not be removed, run it again when they are free: %w", err)
+		return others, fmt.Errorf("some things could not be removed, run it again when they are free: %w", err)
 	}
-	return nil
+	return others, nil
+}
+
+// removeNetwork takes away what has the same name for every kedge of this network
+// namespace.
+func removeNetwork(ctx context.Context) error {
+	return errors.Join(bandwidth.RemoveAll(ctx), firewall.RemoveAll(ctx),
+		network.RemoveAll(ctx), tun.Remove(network.RelayName), dns.RemoveAll(ctx), apilb.RemoveAll(ctx))
 }
 
 // removeDataDir removes dir. Where a disk of its own is mounted there, only
