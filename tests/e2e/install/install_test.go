@@ -25,7 +25,7 @@ func TestNodeFromNothingButCurl(t *testing.T) {
 	testx.NeedPrograms(t, "mmdebstrap", "nft", "ip")
 	topology := lab.ServerAndEdges(1)
 	topology.Roots = map[string]string{edge: minimalRoot(t)}
-	release := releaseFile(t)
+	release := cluster.ReleaseFile(t, cluster.Binary(t))
 	c := cluster.New(t, topology, cluster.Options{
 		Bare: []string{edge},
 		BeforeStart: func(h *lab.Host) {
@@ -99,18 +99,4 @@ func minimalRoot(t *testing.T) string {
 		t.Fatalf("%v: %s", err, out)
 	}
 	return dir
-}
-
-// releaseFile packs the program under test as a release is.
-func releaseFile(t *testing.T) string {
-	t.Helper()
-	root, err := testx.RepoRoot()
-	cluster.Must(t, err)
-	file := filepath.Join(root, "build", "kedge-linux-amd64.test")
-	pack := exec.CommandContext(t.Context(), filepath.Join(root, "scripts", "release-file"), "amd64", cluster.Binary(t), file, "3")
-	if out, err := pack.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	t.Cleanup(func() { _ = os.Remove(file) })
-	return file
 }

@@ -27,7 +27,7 @@ func TestMeasureInstall(t *testing.T) {
 	cluster.Must(t, err)
 	topology := lab.ServerAndEdges(1)
 	topology.Roots = map[string]string{edge: minimalRoot(t)}
-	release := releaseFile(t)
+	release := cluster.ReleaseFile(t, cluster.Binary(t))
 	c := cluster.New(t, topology, cluster.Options{
 		Bare: []string{edge},
 		BeforeStart: func(h *lab.Host) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,6 +21,8 @@ import (
 func TestMain(m *testing.M) { os.Exit(lab.Main(m)) }
 
 func TestRestartAndUpgradeLeavePodsAlone(t *testing.T) {
+	newer := cluster.ReleaseFile(t, next(t))
+	t.Setenv("KEDGE_BINARY", cluster.ReleaseFile(t, cluster.Binary(t)))
 	c := cluster.New(t, lab.ServerAndEdges(1), cluster.Options{})
 	nodes := slices.Concat(c.Agents, []*cluster.Node{c.Server})
 	program := map[*cluster.Node]string{}
@@ -54,17 +57,23 @@ func TestRestartAndUpgradeLeavePodsAlone(t *testing.T) {
 	}
 	t.Run("stop and start", func(t *testing.T) { restart(t, func(*cluster.Node) {}) })
 	t.Run("upgrade in place", func(t *testing.T) {
-		newer := next(t)
 		before := facts(t, c, nodes)
 		restart(t, func(n *cluster.Node) { cluster.Must(t, cluster.Install(n.Host, newer)) })
 		testx.Eventually(t, cluster.Patience, "the nodes are of the new version", func(context.Context) error {
 			for name, now := range facts(t, c, nodes) {
-				if was := before[name]; now.version == was.version || now.slot == was.slot {
+				was := before[name]
+				if now.version == was.version || now.bundle == was.bundle || now.programs == was.programs {
 					return fmt.Errorf("node %s was %+v and is %+v", name, was, now)
 				}
 			}
 			return nil
 		})
+		for _, n := range nodes {
+			old := before[n.Name()].bundle
+			if _, err := os.Stat(n.Host.OnDisk(slots + "/" + old)); err != nil {
+				t.Errorf("the pod on %s runs from bundle %s: %v", n.Name(), old, err)
+			}
+		}
 	})
 	t.Run("new pods after it", func(t *testing.T) {
 		for _, n := range nodes {
@@ -73,21 +82,41 @@ func TestRestartAndUpgradeLeavePodsAlone(t *testing.T) {
 			c.WaitPods(t, "default", "app="+name, 1)
 		}
 	})
+	t.Run("former programs go with their pods", func(t *testing.T) {
+		n := c.Agents[0]
+		c.Kubectl(t, "delete", "pod", "web-"+n.Name(), "--now")
+		cluster.Must(t, n.Stop(t.Context()))
+		start := time.Now()
+		cluster.Must(t, n.Start())
+		c.WaitAlive(t, n, start, "late-"+n.Name())
+		testx.Eventually(t, cluster.Patience, "one program and one bundle are left", func(context.Context) error {
+			left, err := filepath.Glob(n.Host.OnDisk(slots + "/????????????????"))
+			if err == nil && len(left) != 2 {
+				err = fmt.Errorf("there are %q", left)
+			}
+			return err
+		})
+	})
 }
 
-// fact is what an upgrade changes on a node: the version that the cluster sees, and the slot of
-// the runtime bundle.
-type fact struct{ version, slot string }
+// slots has a folder for each program and each runtime bundle, named by 16 digits.
+const slots = "/var/lib/kedge/data"
+
+// fact is what an upgrade changes on a node: the version that the cluster sees, the slot of the
+// runtime bundle, and the slots of the programs that were unpacked from release files.
+type fact struct{ version, bundle, programs string }
 
 func facts(t *testing.T, c *cluster.Cluster, nodes []*cluster.Node) map[string]fact {
 	t.Helper()
 	all := map[string]fact{}
 	for _, n := range nodes {
-		slot, err := os.Readlink(n.Host.OnDisk("/var/lib/kedge/data/current"))
+		bundle, err := os.Readlink(n.Host.OnDisk(slots + "/current"))
+		cluster.Must(t, err)
+		programs, err := filepath.Glob(n.Host.OnDisk(slots + "/*/bin/kedge"))
 		cluster.Must(t, err)
 		node, err := c.Client.CoreV1().Nodes().Get(t.Context(), n.Name(), metav1.GetOptions{})
 		cluster.Must(t, err)
-		all[n.Name()] = fact{node.Status.NodeInfo.KubeletVersion, slot}
+		all[n.Name()] = fact{node.Status.NodeInfo.KubeletVersion, bundle, strings.Join(programs, " ")}
 	}
 	return all
 }

@@ -43,6 +43,23 @@ func Binary(t testing.TB) string {
 	return path
 }
 
+// ReleaseFile packs a program as a release is, though less: into one file of 60 MB that is removed
+// when the test ends.
+func ReleaseFile(t testing.TB, program string) string {
+	t.Helper()
+	root, err := testx.RepoRoot()
+	Must(t, err)
+	dir, err := os.MkdirTemp(filepath.Join(root, "build"), "release-") // on the disk of the hosts
+	Must(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	file := filepath.Join(dir, "kedge-linux-"+arch)
+	pack := exec.CommandContext(t.Context(), filepath.Join(root, "scripts", "release-file"), arch, program, file, "3")
+	if out, err := pack.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return file
+}
+
 // Install puts the binary where a user has it. The file is shared with the original where the
 // file system allows, so all hosts share its pages in memory.
 func Install(h *lab.Host, from string) error {
