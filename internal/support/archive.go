@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Bounds of an archive, in bytes before compression.
+// Bounds of an archive unless it says otherwise, in bytes before compression.
 const (
 	// MaxPart is what one part may have; of longer ones the end is kept, which for a
 	// log is what counts.
@@ -21,6 +21,9 @@ const (
 
 // Archive is a bundle that is being written. Not for concurrent use.
 type Archive struct {
+	// PartLimit and TotalLimit are MaxPart and MaxTotal of this archive.
+	PartLimit, TotalLimit int
+
 	root     string
 	at       time.Time
 	gz       *gzip.Writer
@@ -51,7 +54,7 @@ type Part struct {
 // NewArchive writes to w a gzipped tar whose files are in a folder called root.
 func NewArchive(w io.Writer, root string, at time.Time, r *Redactor) *Archive {
 	gz := gzip.NewWriter(w)
-	return &Archive{root: root, at: at, gz: gz, tar: tar.NewWriter(gz), redactor: r, contents: Contents{Made: at}}
+	return &Archive{PartLimit: MaxPart, TotalLimit: MaxTotal, root: root, at: at, gz: gz, tar: tar.NewWriter(gz), redactor: r, contents: Contents{Made: at}}
 }
 
 // Add takes the secrets out of text and writes it as a file. problem is why there is
@@ -67,7 +70,7 @@ func (a *Archive) Add(name, text string, problem error) error {
 	}
 	// First the secrets, then the cut: half of one would not be recognised.
 	text = a.redactor.Text(text)
-	if room := min(MaxPart, MaxTotal-a.total); len(text) > room {
+	if room := min(a.PartLimit, a.TotalLimit-a.total); len(text) > room {
 		p.Cut = len(text) - max(room, 0)
 		text = text[p.Cut:]
 	}

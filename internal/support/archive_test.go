@@ -43,7 +43,8 @@ func TestArchiveIsBoundedAndSaysWhatIsMissing(t *testing.T) {
 	var raw bytes.Buffer
 	r := support.NewRedactor()
 	a := support.NewArchive(&raw, "kedge-1", time.Unix(1, 0), r)
-	long := strings.Repeat("x", support.MaxPart) + "\npassword=planted the end"
+	a.PartLimit = 64 << 10
+	long := strings.Repeat("x", a.PartLimit) + "\npassword=planted the end"
 	for _, err := range []error{
 		a.Add("logs/long.log", long, nil),
 		a.Add("gone", "", errors.New("no such thing, token=planted")),
@@ -60,8 +61,8 @@ func TestArchiveIsBoundedAndSaysWhatIsMissing(t *testing.T) {
 			t.Errorf("%s has the secret", name)
 		}
 	}
-	if got := files["kedge-1/logs/long.log"]; len(got) != support.MaxPart || !strings.HasSuffix(got, "the end") {
-		t.Errorf("the log has %d bytes, of %d", len(got), support.MaxPart)
+	if got := files["kedge-1/logs/long.log"]; len(got) != a.PartLimit || !strings.HasSuffix(got, "the end") {
+		t.Errorf("the log has %d bytes, of %d", len(got), a.PartLimit)
 	}
 	var status map[string]any
 	if err := json.Unmarshal([]byte(files["kedge-1/status.json"]), &status); err != nil || status["ready"] != true {
@@ -76,8 +77,9 @@ func TestArchiveIsBoundedAndSaysWhatIsMissing(t *testing.T) {
 func TestWholeArchiveIsBounded(t *testing.T) {
 	var raw bytes.Buffer
 	a := support.NewArchive(&raw, "k", time.Unix(1, 0), support.NewRedactor())
-	part := strings.Repeat(strings.Repeat("0123456789 abcd ", 16)+"\n", support.MaxPart/257)
-	for range support.MaxTotal/support.MaxPart + 3 {
+	a.PartLimit, a.TotalLimit = 64<<10, 1<<20
+	part := strings.Repeat(strings.Repeat("0123456789 abcd ", 16)+"\n", a.PartLimit/257)
+	for range a.TotalLimit/a.PartLimit + 3 {
 		if err := a.Add("same", part, nil); err != nil {
 			t.Fatal(err)
 		}
@@ -90,7 +92,7 @@ func TestWholeArchiveIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	n, err := io.Copy(io.Discard, gz)
-	if err != nil || n > support.MaxTotal+1<<20 {
+	if err != nil || n > int64(a.TotalLimit)+64<<10 {
 		t.Errorf("%d bytes, %v", n, err)
 	}
 }
