@@ -91,8 +91,7 @@ leave() {
 		[ "${made#*data}" = "$made" ] || rm -rf "$data_dir"
 		[ "${made#*bin}" = "$made" ] || rmdir "$bin_dir" 2>/dev/null || true
 	fi
-	rm -rf "$tmp"
-	exit $code
+	rm -rf "$tmp"; exit $code
 }
 
 # find_key: makes $tmp/ca.pem of the one authority whose key the token names. What -k fetched is
@@ -170,10 +169,8 @@ download() {
 		case $rc in
 		0) [ "$(sum_of "$part")" = "$sum" ] || { rm -f "$part" && [ $tries -lt 2 ]; } || die 'what came is not what the list of programs names, and was thrown away' ;;
 		23) die "$bin_dir has no room for kedge ($(cat "$tmp/said")): make room and try again. Nothing was changed" ;;
-		22 | 33 | 36)
-			if grep -q 'error: 503' "$tmp/said" && [ $busy -lt 360 ]; then # an hour
-				[ $busy -gt 0 ] || say 'the server is busy with other machines: waiting'
-				busy=$((busy + 1)) tries=0 && sleep 10 && continue
+		22 | 33 | 36) if grep -q 'error: 503' "$tmp/said" && [ $busy -lt 360 ]; then # an hour
+				[ $busy -gt 0 ] || say 'the server is busy with other machines: waiting'; busy=$((busy + 1)) tries=0 && sleep 10 && continue
 			fi
 			[ $tries = 1 ] || rm -f "$part" ;; # it cannot be resumed
 		esac
@@ -289,9 +286,7 @@ main() {
 		case ${INSTALL_KEDGE_SYMLINK:-} in skip) ;; force) ln -sf kedge "$bin_dir/$tool" ;; *) have $tool || [ -e "$bin_dir/$tool" ] || ln -s kedge "$bin_dir/$tool" ;; esac
 	done
 	! on "${INSTALL_KEDGE_SKIP_ENABLE:-}" || { say "kedge $version is installed, neither enabled nor started" && return; }
-	if [ -z "$changed" ] && service runs && ! on "${INSTALL_KEDGE_FORCE_RESTART:-}"; then
-		say "kedge $version is installed with these settings and runs: nothing was changed" && return
-	fi
+	if [ -z "$changed" ] && service runs && ! on "${INSTALL_KEDGE_FORCE_RESTART:-}"; then say "kedge $version is installed with these settings and runs: nothing was changed" && return; fi
 	service enable
 	! on "${INSTALL_KEDGE_SKIP_START:-}" || { say "kedge $version is installed and not started" && return; }
 	say "kedge $version is installed and starts"
