@@ -87,8 +87,8 @@ func (s socket) rotate(ctx context.Context, w io.Writer, newKeys bool) error {
 	err = s.post(ctx, wire.PathRenewNow, query, nothingToRead)
 	var refused *health.RefusedError
 	switch {
-	case err == nil, errors.As(err, &refused) && refused.Code == http.StatusAccepted:
-		fmt.Fprintln(w, "node: asks for new certificates; see kedge cert check")
+	case err == nil:
+		fmt.Fprintln(w, "node: new certificates")
 	case errors.As(err, &refused) && refused.Code == http.StatusNotFound && report.Role == "server":
 		// A server without a node.
 	default:

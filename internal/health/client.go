@@ -66,7 +66,7 @@ func send(ctx context.Context, socketPath, method, path string, body io.Reader, 
 	}
 	defer resp.Body.Close()
 	answer := io.LimitReader(resp.Body, limit)
-	if resp.StatusCode != http.StatusOK {
+	if resp.StatusCode >= http.StatusMultipleChoices {
 		text, _ := io.ReadAll(io.LimitReader(answer, maxRefusal))
 		return &RefusedError{Status: resp.Status, Code: resp.StatusCode, Text: strings.TrimSpace(string(text))}
 	}
