@@ -64,6 +64,10 @@ func TestAuthoritiesAreReplacedUnderway(t *testing.T) {
 	podsAreTold(t, c, former)
 	cluster.Must(t, here.Kill())
 	cluster.Must(t, here.Start())
+	for _, n := range []*cluster.Node{c.Server, away} {
+		_, err := n.Kedge(t.Context(), "cert", "rotate", "--new-keys")
+		cluster.Must(t, err)
+	}
 	forgotten := time.Now()
 	for _, n := range c.Agents {
 		c.WaitAlive(t, n, forgotten, "app-"+n.Name())
