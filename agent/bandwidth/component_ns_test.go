@@ -4,6 +4,7 @@ package bandwidth
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -249,7 +250,7 @@ func TestRemoveAllLeavesNothing(t *testing.T) {
 	layout := paths.Layout{DataDir: t.TempDir(), RunDir: filepath.Join(t.TempDir(), "kedge-of-a-test")}
 	for range 2 { // it may be repeated
 		n.Do(func() {
-			if err := RemoveAll(t.Context(), layout, "/kedge-of-a-test"); err != nil {
+			if err := errors.Join(RemoveAll(t.Context()), RemoveFolders(t.Context(), layout, "/kedge-of-a-test")); err != nil {
 				t.Error(err)
 			}
 		})
