@@ -81,6 +81,7 @@ func (b *Bucket) Upload(ctx context.Context, path string) error {
 		ContentType: "application/zstd", PartSize: partSize, NumThreads: 1,
 	})
 	if err != nil {
+		b.abandon(ctx, b.key(file))
 		return fmt.Errorf("upload to %s: %w", b.Location(file), b.explain(err))
 	}
 	if info.Size != st.Size() {
@@ -91,6 +92,19 @@ func (b *Bucket) Upload(ctx context.Context, path string) error {
 		return fmt.Errorf("upload to %s: read it back: %w", b.Location(file), err)
 	}
 	return a.Close()
+}
+
+// abandonTime is how long a server is asked to forget an upload that failed. What it
+// does not hear is removed by the next upload.
+const abandonTime = 15 * time.Second
+
+// abandon removes the parts of an upload that failed, also when its time is up.
+func (b *Bucket) abandon(ctx context.Context, key string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonTime)
+	defer cancel()
+	if err := b.client.RemoveIncompleteUpload(ctx, b.cfg.Bucket, key); err != nil {
+		b.cfg.Log.Debug("parts of a failed upload are still there", "object", key, "error", err)
+	}
 }
 
 // abandonOld removes what uploads of this node have begun and not ended. Only one
