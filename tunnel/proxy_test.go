@@ -24,18 +24,22 @@ func TestLinkWorksThroughAConnectProxy(t *testing.T) {
 			return
 		}
 		w.WriteHeader(http.StatusOK)
+		// Before the server forgets the connection: its Close waits until then.
+		wg.Add(2)
+		once.Do(func() { close(carrying) })
 		in, _, err := http.NewResponseController(w).Hijack()
 		if err != nil {
+			wg.Add(-2)
 			t.Error(err)
 			return
 		}
 		for _, pair := range [][2]net.Conn{{in, out}, {out, in}} {
-			wg.Go(func() {
+			go func() {
+				defer wg.Done()
 				_, _ = io.Copy(pair[0], pair[1])
 				_ = pair[0].Close()
-			})
+			}()
 		}
-		once.Do(func() { close(carrying) })
 	}))
 	cfg := nodeConfig(t, a, nodeNames("edge-1"), srv.addr, rules)
 	cfg.Proxy = func(*http.Request) (*url.URL, error) { return url.Parse(proxy.URL) }
@@ -44,6 +48,6 @@ func TestLinkWorksThroughAConnectProxy(t *testing.T) {
 	mustRoundTrip(t, dial(t, srv.hub, "edge-1", addr))
 	n.stop()
 	<-carrying
-	wg.Wait()
 	proxy.Close()
+	wg.Wait()
 }
