@@ -57,7 +57,7 @@ is damaged, or has an image that is not for this kind of machine, changes nothin
 		if err != nil {
 			return err
 		}
-		defer store.Close()
+		defer func() { _ = store.Close() }()
 		for _, path := range args {
 			names, err := importArchive(cmd, store, path)
 			if err != nil {
@@ -103,7 +103,7 @@ func newImageListCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		defer store.Close()
+		defer func() { _ = store.Close() }()
 		all, err := store.List(cmd.Context())
 		if err != nil {
 			return err

@@ -42,7 +42,7 @@ bytes.`,
 		if err != nil {
 			return err
 		}
-		defer store.Close()
+		defer func() { _ = store.Close() }()
 		return writeArchive(cmd.OutOrStdout(), *file, compress, func(w io.Writer) error {
 			return store.Bundle(cmd.Context(), w, args, *platform, func(name string) {
 				fmt.Fprintln(cmd.ErrOrStderr(), "pulling", name)
