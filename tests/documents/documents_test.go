@@ -105,8 +105,10 @@ func dataPath(first, path string) bool {
 	folder, _, _ := strings.Cut(rest, "/")
 	switch first {
 	case "server":
-		return folder == "tls" || folder == "cred" || folder == "db" || folder == "manifests" || folder == "addresslists" ||
-			folder == "snapshots" || folder == "recovery-token"
+		switch folder {
+		case "tls", "cred", "db", "manifests", "addresslists", "snapshots", "recovery-token", "datastore-begun", "dist":
+			return true
+		}
 	case "agent":
 		switch folder {
 		case "tls", "containerd", "images", "kubelet", "cni", "logs", "etc", "pod-manifests", "pod-logs", "servers.json", "bandwidth.json", "firewall.json":
