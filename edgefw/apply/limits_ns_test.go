@@ -4,6 +4,7 @@ package apply_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"slices"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/kedge-io/kedge/edgefw/apply"
 	"github.com/kedge-io/kedge/edgefw/model"
+	"github.com/kedge-io/kedge/internal/testx"
 )
 
 // web lets everybody in to port 80 as far as change lets it.
@@ -47,7 +49,13 @@ func TestConnectionsAreCountedOverGenerations(t *testing.T) {
 			t.Error("no packet was counted as over the limit")
 		}
 		_ = talk[0].Close()
-		b.expect(friend4, node4, "80", "open")
+		// The other end closes, too, as soon as it has heard of it.
+		testx.Eventually(t, 30*time.Second, "a place is free again", func(context.Context) error {
+			if got := b.reaches(friend4, node4, "80"); got != "open" {
+				return errors.New(got)
+			}
+			return nil
+		})
 	})
 }
 
