@@ -124,18 +124,11 @@ var serverFailures = []failure{
 		name: "full data directory", prepare: "mkdir -p /opt/full; mount -t tmpfs -o size=1m full /opt/full", undo: "test -z \"$(ls -A /opt/full)\"; umount /opt/full",
 		args: []string{"server", "--data-dir", "/opt/full/kedge"}, want: []string{"/opt/full/kedge", "space"},
 	},
-	{
-		name: "clock in 1970", around: []string{"/proc/self/exe", clockVerb},
-		args: []string{"server"}, want: []string{"clock", "1970"},
-	},
 }
 
 func TestServerStartsThatCannotWork(t *testing.T) {
 	spare := spareNode(t, lab.New(t, lab.OneServer()).Host("server"))
 	for _, f := range serverFailures {
-		if slices.Contains(f.around, clockVerb) {
-			f.around = clockCommand(t, spare.Host)
-		}
 		t.Run(f.name, func(t *testing.T) {
 			f.fails(t, spare)
 			nothingMade(t, spare)
@@ -234,17 +227,4 @@ func damage(t *testing.T, h *lab.Host) {
 	cluster.Must(t, err)
 	_, err = f.WriteAt([]byte(strings.Repeat("damaged ", 8192)), info.Size()/3/4096*4096)
 	cluster.Must(t, err)
-}
-
-// clockCommand is the start of a command line that runs the rest of it in 1970. The tracer is this
-// test program, put where the host sees it.
-func clockCommand(t *testing.T, h *lab.Host) []string {
-	t.Helper()
-	self, err := os.Executable()
-	cluster.Must(t, err)
-	data, err := os.ReadFile(self)
-	cluster.Must(t, err)
-	const there = "/usr/local/bin/in-1970"
-	cluster.Must(t, os.WriteFile(h.OnDisk(there), data, 0o755))
-	return []string{there, clockVerb}
 }
