@@ -5,6 +5,7 @@ package runtime
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -220,9 +221,16 @@ func TestPullsFollowRegistriesYAMLWithoutRestart(t *testing.T) {
 func (s *site) tokens() {
 	s.t.Helper()
 	var d *depot.Depot
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { d.Tokens(w, r) }))
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { d.Tokens(w, r) }))
 	s.t.Cleanup(server.Close)
-	d = s.runDepot(server.URL + "/token")
+	d = s.runDepot("https://" + server.Listener.Addr().String() + "/token")
+	// Passwords stay in https, so the token server has it, too.
+	pair, err := tls.LoadX509KeyPair(filepath.Join(d.Dir, "tls.crt"), filepath.Join(d.Dir, "tls.key"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+	server.StartTLS()
 	passwords := s.depot
 	s.depot = d
 	s.write("wrong", `"^library/(.*)": site/$1`)
