@@ -29,7 +29,7 @@ func AtMost(what string, got, high float64) Rate { return Rate{What: what, Got: 
 
 // tries is how often is measured what comes out too low: on a busy machine those who send do not
 // always get their turn. What comes out too high no machine explains.
-const tries = 3
+const tries = 5
 
 // Rates fails the test unless all rates that measure returns are in their bounds.
 func Rates(t testing.TB, measure func() []Rate) {

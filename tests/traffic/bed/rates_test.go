@@ -25,11 +25,11 @@ func TestOnlyWhatIsTooLowIsMeasuredAgain(t *testing.T) {
 		{[]float64{100}, false, 1, 0},
 		{[]float64{80, 100}, false, 2, 0},
 		{[]float64{80, 80, 100}, false, 3, 0},
-		{[]float64{80, 80, 80, 100}, false, 3, 1},
+		{[]float64{80, 80, 80, 80, 80, 100}, false, 5, 1},
 		{[]float64{120, 100}, false, 1, 1},
 		{[]float64{80, 120}, false, 2, 1},
 		{[]float64{120, 100}, true, 2, 0},
-		{[]float64{120, 120, 120}, true, 3, 1},
+		{[]float64{120, 120, 120, 120, 120}, true, 5, 1},
 	} {
 		v, n := &verdict{}, 0
 		Rates(v, func() []Rate {
