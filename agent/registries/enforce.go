@@ -10,12 +10,8 @@ import (
 	"syscall"
 )
 
-// enforce makes containerd and the proxy do what s says. What can fail because of
-// s comes first.
+// enforce makes containerd and the proxy do what s says, which was checked.
 func (r *Registries) enforce(ctx context.Context, s Settings) (foreign []string, err error) {
-	if err := s.check(); err != nil {
-		return nil, err
-	}
 	p := makePlan(s, r.cfg.MirrorsOnly)
 	routes := map[string]*upstream{}
 	for path, rt := range p.routes {

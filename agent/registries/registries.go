@@ -30,6 +30,9 @@ const (
 	// any number of links. A file counts when it has not changed for one period:
 	// editors empty a file before they write it.
 	period = time.Second
+	// patience is after how many looks settings are tried again that could not be
+	// put in force for a reason that is not in the file, such as a full disk.
+	patience = 10
 )
 
 // Config says where things are. All paths are absolute.
@@ -67,6 +70,7 @@ type settled struct {
 	files []string // those certificates
 	text  string   // in force
 	wrong string   // last error told
+	again bool     // what is wrong may go away with nothing of seen changed
 }
 
 // New checks cfg. report takes what is wrong with the file, and nil when it is
@@ -110,7 +114,7 @@ func (r *Registries) run(ctx context.Context, ready func()) error {
 	ready()
 	tick := time.NewTicker(r.every)
 	defer tick.Stop()
-	last := r.now.seen
+	last, looks := r.now.seen, 0
 	for {
 		select {
 		case <-ctx.Done():
@@ -121,8 +125,10 @@ func (r *Registries) run(ctx context.Context, ready func()) error {
 		case <-tick.C:
 		}
 		seen := r.signature()
-		if seen == last && seen != r.now.seen {
+		looks++
+		if seen == last && (seen != r.now.seen || r.now.again && looks >= patience) {
 			r.load(ctx)
+			looks = 0
 		}
 		last = seen
 	}
@@ -155,6 +161,7 @@ func (r *Registries) begin(ctx context.Context) error {
 func (r *Registries) load(ctx context.Context) {
 	r.now.head = state(r.cfg.File)
 	r.watch(r.now.files)
+	r.now.again = false
 	text, err := readFile(r.cfg.File)
 	if err == nil {
 		err = r.take(ctx, text)
@@ -211,14 +218,19 @@ func (r *Registries) take(ctx context.Context, text string) error {
 		}
 	}
 	r.watch(s.files())
-	foreign, err := r.enforce(ctx, s)
-	if err != nil {
+	if err := s.check(); err != nil {
 		return former(fmt.Errorf("%s: %w", r.cfg.File, err))
 	}
-	if err := r.remember(s, text); err != nil {
-		return err
+	foreign, err := r.enforce(ctx, s)
+	if err == nil {
+		err = r.remember(s, text)
+	}
+	if err != nil {
+		r.now.again = true
+		return fmt.Errorf("registry settings of %s, tried again every %s: %w", r.cfg.File, patience*period, err)
 	}
 	if len(foreign) > 0 {
+		r.watch(append(s.files(), foreign...)) // until they are gone
 		return fmt.Errorf("registry settings: %s counts and not %s: remove the folder, or the registry from the file",
 			strings.Join(foreign, ", "), r.cfg.File)
 	}

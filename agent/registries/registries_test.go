@@ -224,6 +224,34 @@ func TestFolderOfSomebodyElseIsTold(t *testing.T) {
 	if !strings.Contains(n.trouble(), n.cfg.CertsDir+"/docker.io counts") {
 		t.Errorf("trouble %q", n.trouble())
 	}
+	if err := os.RemoveAll(n.cfg.CertsDir + "/docker.io"); err != nil {
+		t.Fatal(err)
+	}
+	n.until("the folder is gone, as was asked for", func() bool { return n.trouble() == "" && strings.Contains(n.hosts("docker.io"), "a.site") })
+}
+
+func TestDiskThatTakesNothingIsTriedAgain(t *testing.T) {
+	for _, name := range []string{"at a start", "at a change"} {
+		t.Run(name, func(t *testing.T) {
+			n := newNode(t)
+			obstacle := n.cfg.CertsDir + "/docker.io" // as good as a full disk, for root too
+			if name == "at a start" {
+				put(t, obstacle, "a file")
+				put(t, n.cfg.LastGood, "mirrors:\n  other.site:\n    endpoint: [https://o.site]\n")
+				n.write(mirrorA)
+			}
+			defer n.start()()
+			if name == "at a change" {
+				put(t, obstacle, "a file")
+				n.write(mirrorA)
+			}
+			n.until("told", func() bool { return strings.Contains(n.trouble(), "tried again") })
+			if err := os.Remove(obstacle); err != nil {
+				t.Fatal(err)
+			}
+			n.until("there is room", func() bool { return n.trouble() == "" && strings.Contains(n.hosts("docker.io"), "a.site") })
+		})
+	}
 }
 
 func TestSecretsAreOnlyInFilesOfRoot(t *testing.T) {
