@@ -20,6 +20,10 @@ const (
 	// answerLimit is for all until an answer begins, the token server's part too.
 	// containerd gives up after 30 s, with an error that names the proxy only.
 	answerLimit = 25 * time.Second
+	// pingAfter and pingLimit end a connection on which nothing comes any more, as
+	// after a change of the uplink. Many requests share one by HTTP/2, and each would
+	// wait on it in vain; a download would hang until kubelet ends it.
+	pingAfter, pingLimit = 15 * time.Second, 10 * time.Second
 )
 
 // upstream is one route in use: a registry and how to talk to it.
@@ -44,6 +48,7 @@ func newUpstream(r route) (*upstream, error) {
 		Proxy: http.ProxyFromEnvironment, TLSClientConfig: conf, ForceAttemptHTTP2: true,
 		DialContext:         (&net.Dialer{Timeout: dialLimit, KeepAlive: 30 * time.Second}).DialContext,
 		TLSHandshakeTimeout: dialLimit,
+		HTTP2:               &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingLimit},
 		MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute,
 		DisableCompression: true, // containerd says what it takes
 	}
