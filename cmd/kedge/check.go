@@ -21,7 +21,7 @@ type checkOptions struct {
 }
 
 func (o *checkOptions) bind(fs *pflag.FlagSet) {
-	fs.StringVar(&o.role, "role", "", "server or agent (default: agent where a server to join is configured, else server)")
+	fs.StringVar(&o.role, "role", "", "server or agent (default: that of the service, or agent where a server to join is configured, else server)")
 	fs.BoolVar(&o.json, "json", false, "print all findings as JSON")
 	fs.BoolVar(&o.all, "all", false, "print what is well, too")
 	config.MarkCommandLineOnly(fs, "role", "json", "all")
@@ -38,8 +38,11 @@ what kedge does without it, and what helps; docs/operations/troubleshooting.md l
 all of them by their ids.
 
 Options are those that the daemon would have, from environment and files, and flags
-of it after --. Things are tried in namespaces that go again; nothing of the host is
-changed, but the kernel may load modules. Only root can try the kernel.
+of it after --. Without a role, flags and KEDGE_ variables they are those of the
+service that the install script made (/etc/kedge/kedge.env).
+
+Things are tried in namespaces that go again; nothing of the host is changed, but
+the kernel may load modules. Only root can try the kernel.
 
 The exit code is 0 when the daemon may be started, with warnings perhaps, 1 when
 there is an error, 2 when an option is wrong.`,
@@ -74,8 +77,12 @@ func onlyFlagsOfDaemon(cmd *cobra.Command, args []string) error {
 
 // subject is what would be started here, or what runs.
 func (o *checkOptions) subject(ctx context.Context, flags []string, warn io.Writer) (*subject, error) {
-	s, err := o.subjectOf(ctx, o.role, flags, warn)
-	if err == nil && o.role == "" && s.down == nil && s.report.Role != s.role {
+	role, flags, err := orService(serviceFile, o.role, flags, warn)
+	if err != nil {
+		return nil, err
+	}
+	s, err := o.subjectOf(ctx, role, flags, warn)
+	if err == nil && role == "" && s.down == nil && s.report.Role != s.role {
 		// The configuration does not tell, the daemon does.
 		return o.subjectOf(ctx, s.report.Role, flags, io.Discard)
 	}

@@ -22,9 +22,10 @@ func newConfigShowCommand() *cobra.Command {
 		Long: `Print every option of a daemon with its value and where that came from: a flag,
 an environment variable, a file and line, or the default. Secrets are masked.
 
-Without a role, agent is taken when a server to join is configured, else server.
-Flags after -- count as if they were given to the daemon. The YAML form can be
-used as a configuration file.`,
+Without a role, flags and KEDGE_ variables the service counts that the install script
+made (/etc/kedge/kedge.env); where there is none, agent is taken when a server to
+join is configured, else server. Flags after -- count as if they were given to the
+daemon. The YAML form can be used as a configuration file.`,
 		Example: `  kedge config show server
   kedge config show agent -o yaml
   kedge config show server -- --data-dir /srv/kedge`,
@@ -64,6 +65,10 @@ func roleCommand(cmd *cobra.Command, args []string) (*cobra.Command, error) {
 		role = args[0]
 	default:
 		return nil, usageError(fmt.Errorf("one role at a time, got %q: flags of the daemon go after --", args))
+	}
+	role, flags, err := orService(serviceFile, role, flags, cmd.ErrOrStderr())
+	if err != nil {
+		return nil, err
 	}
 	return daemonOfRole(role, flags)
 }

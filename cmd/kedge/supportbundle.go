@@ -46,7 +46,7 @@ before compression.`,
 	}
 	o := &bundleOptions{}
 	fs := cmd.Flags()
-	fs.StringVar(&o.role, "role", "", "server or agent (default: agent where a server to join is configured, else server)")
+	fs.StringVar(&o.role, "role", "", "server or agent (default: that of the service, or agent where a server to join is configured, else server)")
 	fs.StringVarP(&o.output, "output", "o", "", "file to write, - for standard output (default: kedge-NODE-TIME.tar.gz in this folder)")
 	fs.StringArrayVar(&o.logs, "log", nil, "further log file to take the end of; may be given several times")
 	config.MarkCommandLineOnly(fs, "role", "output", "log")
