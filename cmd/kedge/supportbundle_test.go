@@ -247,6 +247,18 @@ func TestSupportBundleHasNoSecrets(t *testing.T) {
 	}
 }
 
+func TestEndOfALogBeginsWithAWholeLine(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.log")
+	put(t, path, "begin token="+strings.Repeat("s", maxLogTail-10)+"\nlast line\n")
+	if text, err := tail(path); err != nil || text != "last line\n" {
+		t.Errorf("%d bytes, %.40q: %v", len(text), text, err)
+	}
+	put(t, path, "all of it")
+	if text, err := tail(path); err != nil || text != "all of it" {
+		t.Errorf("%q: %v", text, err)
+	}
+}
+
 func TestCheckSaysWhatIsWrongWithOptions(t *testing.T) {
 	emptyConfig(t, "")
 	for _, c := range []struct {

@@ -150,19 +150,28 @@ func (s *subject) logFiles(more []string) []string {
 	return append(out, more...)
 }
 
-// tail is the end of a file.
+// tail is the end of a file. It begins with a whole line: half a secret would not be
+// recognised.
 func tail(path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return "", err
 	}
 	defer func() { _ = f.Close() }()
-	if st, err := f.Stat(); err == nil && st.Size() > maxLogTail {
+	st, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	cut := st.Size() > maxLogTail
+	if cut {
 		if _, err := f.Seek(-maxLogTail, io.SeekEnd); err != nil {
 			return "", err
 		}
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxLogTail))
+	if cut {
+		_, text, _ = bytes.Cut(text, []byte("\n"))
+	}
 	return string(text), err
 }
 

@@ -3,6 +3,7 @@ package support
 import (
 	"encoding/base64"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -93,6 +94,9 @@ func (r *Redactor) LearnEnv(environ []string) {
 			if user, _, ok := strings.Cut(rest, "@"); ok {
 				_, password, _ := strings.Cut(user, ":")
 				r.Learn(password)
+				if plain, err := url.PathUnescape(password); err == nil {
+					r.Learn(plain)
+				}
 			}
 		}
 	}

@@ -53,6 +53,9 @@ var shapes = []shape{
 	// Users and passwords of URLs, and of data sources as drivers write them.
 	{[]string{"://"}, regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)[^\s"'<>\x60]*@`), "${1}" + Mask + "@"},
 	{[]string{"@tcp(", "@unix("}, regexp.MustCompile(`[^\s"'=:,]+:[^\s"']+@((?:tcp|unix)\()`), Mask + "@$1"},
+	// What a header proves itself with has several words, and may be in a list.
+	{[]string{"authorization", "cookie"}, regexp.MustCompile(`(?i)((?:authorization|cookie)\\?["']?[ \t]*:[ \t]*\[?[ \t]*\\?["']?)[^"'\]\\\r\n]+`), "${1}" + Mask},
+	{[]string{"sig"}, regexp.MustCompile(`(?i)([?&](?:x-amz-|x-goog-)?sig(?:nature)?=)[^&\s"'<>\\]+`), "${1}" + Mask}, // of signed addresses
 	{[]string{"bearer", "basic"}, regexp.MustCompile(`(?i)\b(bearer|basic)\s+[A-Za-z0-9+/=._~-]{6,}`), "$1 " + Mask},
 	// Variables of pods: {"name": "DB_PASSWORD", "value": "..."}.
 	{tellingHints, regexp.MustCompile(`(?i)(\\?"?name\\?"?\s*[:=]\s*\\?"?[\w.-]*` + telling + `[\w.-]*\\?"?\s*,?\s*\\?"?value\\?"?\s*[:=]\s*)(?:\\?"[^"]*"|[^\s,}\]]+)`), "${1}\"" + Mask + "\""},
@@ -61,11 +64,13 @@ var shapes = []shape{
 // bearer is the second half of a join token alone.
 var bearer = regexp.MustCompile(`\b([a-z0-9]{6})\.[a-z0-9]{16,64}\b`)
 
-// pair is NAME=VALUE, "name": "value" and their like with a telling name; option is
-// --name VALUE. A plain word ends a value, so that what follows is looked at, too.
+// pair is NAME=VALUE, "name": "value", "name": ["value"] and their like with a telling
+// name; option is --name VALUE, element the same as two elements of a list. A plain
+// word ends a value, so that what follows is looked at, too.
 var (
-	pair   = regexp.MustCompile(`(?i)([\w.-]*` + telling + `[\w.-]*)(\\?["']?\s*[:=]\s*)((?:true|false|null|[0-9]{1,3})\b|\\?"(?:[^"\\]|\\.)*"|'[^']*'|[^\s]+)`)
-	option = regexp.MustCompile(`(?i)(--?[\w.-]*` + telling + `[\w.-]*)(\s+)([^\s-][^\s]*)`)
+	pair    = regexp.MustCompile(`(?i)([\w.-]*` + telling + `[\w.-]*)(\\?["']?\s*[:=]\s*)((?:true|false|null|[0-9]{1,3})\b|\\?"(?:[^"\\]|\\.)*"|'[^']*'|\[[^\]{}]*\]|[^\s]+)`)
+	option  = regexp.MustCompile(`(?i)(--?[\w.-]*` + telling + `[\w.-]*)(\s+)([^\s-][^\s]*)`)
+	element = regexp.MustCompile(`(?i)(--?[\w.-]*` + telling + `[\w.-]*)(\\?["']\s*,\s*)(\\?"[^"\\-](?:[^"\\]|\\.)*"|'[^'-][^']*')`)
 )
 
 // Redactor takes secrets out of text. It is not for concurrent use with Learn.
@@ -191,8 +196,10 @@ func masked(text string) string {
 	if !has(low, tellingHints) {
 		return text
 	}
-	text = pair.ReplaceAllStringFunc(text, func(whole string) string { return maskValue(whole, pair) })
-	return option.ReplaceAllStringFunc(text, func(whole string) string { return maskValue(whole, option) })
+	for _, by := range []*regexp.Regexp{pair, option, element} {
+		text = maskValues(text, by)
+	}
+	return text
 }
 
 // literals replaces the longest values first, so that no rest of one stays.
@@ -212,13 +219,22 @@ func (r *Redactor) literals() *strings.Replacer {
 	return r.literal
 }
 
+func maskValues(text string, by *regexp.Regexp) string {
+	return by.ReplaceAllStringFunc(text, func(whole string) string { return maskValue(whole, by) })
+}
+
 // maskValue masks the value behind a telling name. Quotes, and what closes a list or
-// an object around it, stay.
+// an object around it, stay. What is no secret may have one in it, such as an object
+// with a password.
 func maskValue(whole string, by *regexp.Regexp) string {
 	m := by.FindStringSubmatch(whole)
 	name, between, value := m[1], m[2], m[3]
-	if harmless.MatchString(name) || plain(value) {
-		return whole
+	list := strings.HasPrefix(value, "[") && strings.HasSuffix(value, "]") && len(value) > 2
+	switch {
+	case harmless.MatchString(name) || plain(value) && !list:
+		return name + between + maskValues(value, by)
+	case list:
+		return name + between + "[" + Mask + "]"
 	}
 	for _, quote := range []string{`\"`, `"`, `'`} {
 		if strings.HasPrefix(value, quote) {

@@ -37,6 +37,18 @@ func TestSecretsLeaveByTheirShape(t *testing.T) {
 		"variable":                {"DB_PASSWORD=planted PORT=1", "PORT=1"},
 		"variable of a pod":       {`{"name":"S3_ACCESS_KEY","value":"planted"},{"name":"PORT","value":"1"}`, `"PORT"`},
 		"option":                  {"--datastore-password planted --port 1", "--port 1"},
+		"another scheme":          {"> Authorization: Token planted-1 planted-2\n> Host: a", "Host: a"},
+		"cookies":                 {"Set-Cookie: a=planted; b=planted\nHost: a", "Host: a"},
+		"headers as Go has them":  {"map[Authorization:[Token planted] Host:[a]]", "Host:[a]"},
+		"headers in JSON":         {`{"Authorization":["Token planted"],"Host":"a"}`, `"Host":"a"`},
+		"list":                    {`{"passwords":["planted","planted"],"b":1}`, `"b":1`},
+		"object":                  {`{"auth":{"user":"anna","password":"planted"},"b":1}`, `"b":1`},
+		"object in a log":         {`msg="{\"auth\":{\"user\":\"anna\",\"password\":\"planted\"}}" next=1`, "next=1"},
+		"behind a harmless name":  {"opened secretName=tls-shop,password=planted x", "tls-shop"},
+		"arguments":               {`args=["mysqladmin","--password","planted","ping"]`, `"ping"`},
+		"arguments in a log":      {`msg="[\"--token\", \"planted\"]" next=1`, "next=1"},
+		"quoted option":           {"sh -c 'x --password planted' y", "y"},
+		"signed address":          {"GET https://s3.example/b/k?X-Amz-Date=1&X-Amz-Signature=planted&x=1 redirected", "x=1 redirected"},
 		"two in a row":            {"password token=planted x", "x"},
 		"AWS":                     {"id AKIAABCDEFGHIJKLMNOP used", "used"},
 		"age":                     {"AGE-SECRET-KEY-1PLANTEDQQQQ x", "x"},
@@ -52,7 +64,8 @@ func TestSecretsLeaveByTheirShape(t *testing.T) {
 
 func TestWhatIsNoSecretStays(t *testing.T) {
 	for _, text := range []string{
-		`{"token-file": "/etc/kedge/token", "secretName": "tls-shop", "tokens": 3}`,
+		`{"token-file": "/etc/kedge/token", "secretName": "tls-shop", "tokens": 3, "secrets": [], "auth": {"a": 1}}`,
+		`args=["--token-file", "/etc/kedge/token", "--password", "--port", "1"]`,
 		"the password of nobody was asked for", "secret: true", "time=2026-01-02T03:04:05Z level=INFO msg=ready component=kubelet",
 		"pod kube-system/nginx-7c5ddbdf54-abcde on edge-1.example.org", "https://server.example:6443/v1-kedge/ping",
 	} {
@@ -78,15 +91,15 @@ func TestLearnedValuesLeaveWhereverTheyAre(t *testing.T) {
 	write("public.crt", "not-a-secret-certificate\n")
 	r := support.NewRedactor()
 	r.LearnTree(dir)
-	r.LearnEnv([]string{"APP_TOKEN=env-planted-1", "http_proxy=http://u:env-planted-2@p.example", "HOME=/root/of/all"})
+	r.LearnEnv([]string{"APP_TOKEN=env-planted-1", "http_proxy=http://u:env-planted-2@p.example", "https_proxy=http://u:env%40planted-3@p.example", "HOME=/root/of/all"})
 	text := strings.Join([]string{
 		body, "planted&recovery word", "planted%26recovery+word", "pl4nted:reg", "anna", "cGw0bnRlZDpyZWc=", // base64 of pl4nted:reg
-		"cGxhbnRlZC1lbmNyeXB0aW9u", "not-a-secret-certificate", "env-planted-1", "env-planted-2", "/root/of/all",
+		"cGxhbnRlZC1lbmNyeXB0aW9u", "not-a-secret-certificate", "env-planted-1", "env-planted-2", "/root/of/all", "env@planted-3",
 	}, " | ")
 	got := r.Text(text)
 	want := strings.Join([]string{
 		support.Mask, support.Mask, support.Mask, support.Mask, "anna", support.Mask,
-		support.Mask, "not-a-secret-certificate", support.Mask, support.Mask, "/root/of/all",
+		support.Mask, "not-a-secret-certificate", support.Mask, support.Mask, "/root/of/all", support.Mask,
 	}, " | ")
 	if got != want {
 		t.Errorf("left:\n%s\nwant:\n%s", got, want)
