@@ -41,6 +41,7 @@ type examination struct {
 	acked   string // file of the last acknowledged revision, or empty
 	full    bool   // compare indexes with tables however large the file
 	witness *witness
+	last    last
 	log     walLook
 	told    int64 // last revision that is known to have been acknowledged
 	exact   bool  // told is the very last, not one before it
@@ -60,16 +61,16 @@ func Check(ctx context.Context, path, volatileDir string, full bool) (Finding, e
 }
 
 func (e *examination) run(ctx context.Context) error {
-	var err error
-	if e.witness, err = readWitness(e.path); err != nil {
-		return err
+	var spoilt error
+	if e.witness, spoilt = readWitness(e.path); spoilt != nil && !errors.Is(spoilt, ErrDamaged) {
+		return spoilt
 	}
 	for _, step := range []func(context.Context) error{e.present, e.known, e.logLooks, e.closedFile, e.sqlite, e.owned, e.complete} {
 		if err := step(ctx); err != nil {
 			return err
 		}
 	}
-	return nil
+	return spoilt
 }
 
 // present finds files that are gone or empty.
@@ -98,7 +99,10 @@ func (e *examination) known(context.Context) error {
 		e.finding.Notes = append(e.finding.Notes, "nothing is known of its last use: only what SQLite itself can see was checked")
 		return nil
 	}
-	e.told = e.witness.Revision
+	e.told, e.last = e.witness.Revision, readLast(e.path)
+	if e.last.ID == e.witness.ID {
+		e.told = max(e.told, e.last.Revision)
+	}
 	e.finding.Closed = e.witness.State == stateClosed
 	last, err := readAcked(e.acked, e.witness.ID)
 	if err != nil {
@@ -124,9 +128,11 @@ func (e *examination) logLooks(context.Context) error {
 		return damage(log, fmt.Sprintf("the database was closed without a log at %s, so this one is not of it", w.At.Format(time.RFC3339)))
 	case !e.log.header:
 		return damage(log, "its header is damaged, so nothing in it can be read")
-	case e.log.lost() && w != nil && w.Relaxed && !e.exact:
+	case e.log.lost && e.exact:
+		return nil // how far it must reach is known, so its end says nothing
+	case e.log.lost && w != nil && w.Relaxed:
 		e.finding.Notes = append(e.finding.Notes, fmt.Sprintf("the last %d bytes of the log are not whole: a power cut takes what was not on the disk yet, as --datastore-durability=normal allows", e.log.rest))
-	case e.log.lost():
+	case e.log.lost:
 		return lossOf(log, fmt.Sprintf("it is damaged after transaction %d, and at least %d later ones follow", e.log.commits, e.log.later))
 	case e.log.rest > 0 && !e.exact:
 		e.finding.Notes = append(e.finding.Notes, fmt.Sprintf("the last %d bytes of the log are an unfinished transaction: normal after a power cut, since nobody was told of it", e.log.rest))
@@ -152,8 +158,8 @@ func (e *examination) closedFile(ctx context.Context) error {
 	if err := e.sqlite(ctx); err != nil {
 		return err
 	}
-	return fmt.Errorf("%w: %w: %s: bytes in it have changed since it was closed at %s with %d of them, now %d; SQLite itself has no sums and finds nothing (an older kedge that ran meanwhile does that too)",
-		ErrDamaged, ErrChanged, e.path, w.At.Format(time.RFC3339), w.Size, size)
+	return changed(e.path, fmt.Sprintf("bytes in it have changed since it was closed at %s with %d of them, now %d; SQLite itself has no sums and finds nothing (an older kedge that ran meanwhile does that too)",
+		w.At.Format(time.RFC3339), w.Size, size))
 }
 
 // sqlite has SQLite itself look.
@@ -201,6 +207,9 @@ func (e *examination) complete(context.Context) error {
 	if w == nil {
 		return nil
 	}
+	if e.last.ID != "" && e.last.ID != w.ID && !w.Announced {
+		return changed(e.path, "it is not the database that was in use here last, and what has seen that one would not notice")
+	}
 	if have := e.finding.Revision; have < e.told {
 		return lossOf(e.path, fmt.Sprintf("it ends at revision %d, but %d was acknowledged%s", have, e.told, e.suspect()))
 	}
@@ -228,6 +237,11 @@ func (e *examination) suspect() string {
 
 func damage(path, what string) error {
 	return fmt.Errorf("%w: %s: %s", ErrDamaged, path, what)
+}
+
+// changed is about a database that is sound in itself.
+func changed(path, what string) error {
+	return fmt.Errorf("%w: %w: %s: %s", ErrDamaged, ErrChanged, path, what)
 }
 
 func lossOf(path, what string) error {

@@ -21,10 +21,18 @@ const handlerTimeout = 10 * time.Minute
 // ErrExternal tells that there is no SQLite database.
 var ErrExternal = errors.New("the cluster is kept in an external datastore: look at it with its own tools")
 
+var errNotOpen = errors.New("the database is not open yet: try again when the server is ready (kedge status --wait 2m)")
+
 // Handlers answer for kedge datastore, by path, for the status socket.
 func (s *Store) Handlers() map[string]http.Handler {
 	return map[string]http.Handler{
-		PathStat: s.handler(http.MethodGet, func(ctx context.Context) (any, error) { return s.Stat(ctx) }),
+		PathStat: s.handler(http.MethodGet, func(ctx context.Context) (any, error) {
+			stats, err := s.Stat(ctx)
+			if err == nil && len(stats) == 0 {
+				err = errNotOpen
+			}
+			return stats, err
+		}),
 		PathCheck: s.handler(http.MethodGet, func(ctx context.Context) (any, error) {
 			return s.CheckRunning(ctx)
 		}),
@@ -61,7 +69,7 @@ func (s *Store) CheckRunning(ctx context.Context) (Finding, error) {
 		return Finding{}, err
 	}
 	if len(stats) == 0 {
-		return Finding{}, errors.New("check: the database is not open yet")
+		return Finding{}, errNotOpen
 	}
 	begin := time.Now()
 	err = checkSQLite(ctx, stats[0].Path, true)

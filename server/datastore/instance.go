@@ -102,6 +102,9 @@ func (i *instance) open(ctx context.Context, base int64) error {
 	}
 	kctx, cancel := context.WithCancel(context.Background())
 	i.life, i.cancel = kctx, cancel
+	if err := i.dropRest(ctx); err != nil {
+		return err
+	}
 	// kine retries an open for five minutes unless it is cancelled.
 	stop := context.AfterFunc(ctx, cancel)
 	defer stop()

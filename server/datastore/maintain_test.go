@@ -56,7 +56,7 @@ func TestReaderThatHoldsTheLogIsReportedAndLaterForgotten(t *testing.T) {
 		t.Fatal(err)
 	}
 	i, _ := s.instances()
-	i.tune.rules.truncateAt = 64 << 10
+	i.tune.rules.truncateAt, i.tune.rules.truncateEvery = 64<<10, 0
 	i.tune.rules.checkpointAt = 16 << 10
 	if err := errors.Join(prepareDir(cfg.SocketDir), s.prepare(t.Context()), createSQLite(t.Context(), i.path, 4096), i.open(t.Context(), 0)); err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
 )
 
 // openWitnessed opens the durable database and begins to note, beside it, how
@@ -20,6 +21,12 @@ func (i *instance) openWitnessed(ctx context.Context, ackedPath string) error {
 		w = newWitness()
 	}
 	i.witness = w
+	// Before it is forgotten that this one may take the place of another.
+	if readLast(i.path).ID != w.ID {
+		if err := noteLast(i.path, w); err != nil {
+			return err
+		}
+	}
 	if err := w.opening(i.path, i.relaxed()); err != nil {
 		return err
 	}
@@ -63,6 +70,10 @@ func (i *instance) noteOpened(ctx context.Context, resetting bool) error {
 			mark, rev = i.witness.Mark, i.witness.Revision
 		}
 	}
+	// An empty one needs no truncation to look like one that is lost.
+	if st, err := os.Stat(i.path + "-wal"); err == nil && st.Size() == 0 {
+		resetting = true
+	}
 	i.witness.Mark, i.witness.Relaxed = mark, i.relaxed()
 	return i.witness.opened(i.path, rev, resetting)
 }
@@ -74,6 +85,24 @@ func (i *instance) noteUnused(resetting bool) error {
 		return nil
 	}
 	return i.witness.opened(i.path, 0, true)
+}
+
+// dropRest empties a log that ends with frames that do not count, before anybody
+// writes over the first of them: what stays of them behind would, after another
+// power cut, have to be told from transactions that were acknowledged.
+func (i *instance) dropRest(ctx context.Context) error {
+	if i.witness == nil {
+		return nil
+	}
+	log, err := lookAtWAL(i.path + "-wal")
+	if err != nil || log.rest == 0 {
+		return err
+	}
+	if err := i.noteUnused(true); err != nil {
+		return err
+	}
+	_, err = i.checkpoint(ctx, "TRUNCATE")
+	return err
 }
 
 // relaxed tells that a power cut may take what was acknowledged.
@@ -119,7 +148,10 @@ func (i *instance) noteSettled(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return i.witness.settled(i.path, rev)
+	if err := i.witness.settled(i.path, rev); err != nil {
+		return err
+	}
+	return noteLast(i.path, i.witness)
 }
 
 func (i *instance) noteClosed() error {

@@ -55,7 +55,7 @@ func Rewind(ctx context.Context, path string, base int64, restored string) error
 	if err := flush(path); err != nil {
 		return err
 	}
-	w.Revision, w.Restored = base, restored
+	w.Revision, w.Restored, w.Announced = base, restored, true
 	return w.closed(path)
 }
 
@@ -136,6 +136,7 @@ func Known(ctx context.Context, path, volatileDir string) []int64 {
 	if n, err := (floor{path: filepath.Join(filepath.Dir(path), "volatile.rev")}).ceiling(); err == nil {
 		known = append(known, n)
 	}
+	known = append(known, readLast(path).Revision)
 	if w, err := readWitness(path); err == nil && w != nil {
 		known = append(known, w.Revision)
 		if n, err := readAcked(ackedFile(volatileDir), w.ID); err == nil {

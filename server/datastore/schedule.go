@@ -20,6 +20,7 @@ type rules struct {
 	checkpointAt    int64         // log content that is worth a checkpoint at once
 	checkpointEvery time.Duration // oldest content the log may keep
 	truncateAt      int64         // log size at which writers are held up to reset it
+	truncateEvery   time.Duration // shortest time between two such tries, of which a reader makes each last two seconds
 	compactEvery    time.Duration // shortest time between two compactions
 	compactSlack    int64         // revisions beyond the retained ones worth a compaction
 	stallAfter      time.Duration // a due compaction that did not advance for this long is a trouble
@@ -41,6 +42,7 @@ type facts struct {
 // watchState is what is remembered between two looks.
 type watchState struct {
 	lastCheckpoint  time.Time // last time nothing was pending
+	lastTruncation  time.Time // last attempt
 	lastCompaction  time.Time // last attempt
 	lastAdvance     time.Time // last time compaction was not due or moved on
 	compactRevision int64
@@ -66,7 +68,9 @@ func (r rules) decide(f facts, s *watchState) actions {
 	if f.pendingBytes == 0 {
 		s.lastCheckpoint = f.now
 	}
-	a.truncate = f.logBytes >= r.truncateAt
+	if a.truncate = f.logBytes >= r.truncateAt && f.now.Sub(s.lastTruncation) >= r.truncateEvery; a.truncate {
+		s.lastTruncation = f.now
+	}
 	a.checkpoint = a.truncate || f.pendingBytes >= r.checkpointAt ||
 		(f.pendingBytes > 0 && f.now.Sub(s.lastCheckpoint) >= r.checkpointEvery)
 	a.compactTo = r.compaction(f, s)

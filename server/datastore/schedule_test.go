@@ -54,6 +54,22 @@ func TestDecide(t *testing.T) {
 	}
 }
 
+func TestWritersAreNotHeldUpAgainAndAgainForAReader(t *testing.T) {
+	r, now := testRules, time.Unix(1_000_000, 0)
+	r.truncateEvery = 30 * time.Second
+	state := newWatchState(now)
+	tries := 0
+	for range 60 { // two minutes of looks, and all that time somebody reads
+		now = now.Add(2 * time.Second)
+		if r.decide(facts{now: now, logBytes: 80 << 20, pendingBytes: 70 << 20, diskFree: 1 << 30}, &state).truncate {
+			tries++
+		}
+	}
+	if tries != 4 {
+		t.Errorf("%d tries", tries)
+	}
+}
+
 func TestFullDiskStopsCompactionAndIsReported(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
 	state := newWatchState(now)

@@ -193,7 +193,7 @@ func (s *Store) runSQLite(ctx context.Context, fatal <-chan error, ready func())
 		}
 	}
 	// The proof was a write, so the log has its header.
-	if err := durable.noteOpened(ctx, false); err != nil {
+	if err := errors.Join(durable.noteOpened(ctx, false), noteLast(durable.path, durable.witness)); err != nil {
 		return err
 	}
 	s.noteBegun()
@@ -254,9 +254,9 @@ func (s *Store) watch(ctx context.Context, fatal <-chan error, all []*instance) 
 
 // note reports the joined troubles of all databases, once per change.
 func (s *Store) note(i *instance, err error) {
-	if err == nil && i.name == volatileName {
+	if i.name == volatileName { // also while something else is wrong with it
 		if rev, rerr := i.kine.CurrentRevision(context.Background()); rerr == nil {
-			err = s.floor().reserve(rev)
+			err = errors.Join(err, s.floor().reserve(rev))
 		}
 	}
 	s.mu.Lock()

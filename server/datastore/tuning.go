@@ -23,7 +23,7 @@ func (s *Store) instances() (durable, vol *instance) {
 		tune: tuning{
 			synchronous: sync, pageSize: durablePageSize, walLimit: 16 << 20,
 			rules: rules{
-				checkpointAt: 4 << 20, checkpointEvery: 10 * time.Minute, truncateAt: 64 << 20,
+				checkpointAt: 4 << 20, checkpointEvery: 10 * time.Minute, truncateAt: 64 << 20, truncateEvery: 30 * time.Second,
 				compactEvery: 5 * time.Minute, compactSlack: 500, stallAfter: 20 * time.Minute,
 				vacuumAt: 8 << 20,
 			},
@@ -36,7 +36,7 @@ func (s *Store) instances() (durable, vol *instance) {
 			// Memory has no power to lose between a write and its sync.
 			synchronous: "OFF", pageSize: 4096, walLimit: 1 << 20,
 			rules: rules{
-				checkpointAt: 1 << 20, checkpointEvery: time.Minute, truncateAt: 16 << 20,
+				checkpointAt: 1 << 20, checkpointEvery: time.Minute, truncateAt: 16 << 20, truncateEvery: 30 * time.Second,
 				compactEvery: time.Minute, compactSlack: 500, stallAfter: 10 * time.Minute,
 				vacuumAt: 1 << 20,
 			},

@@ -33,19 +33,14 @@ type walLook struct {
 	// rest is in bytes what follows their last frame and belongs to the same
 	// sequence.
 	rest int64
-	// later are whole transactions' ends in that rest, and more tells that
-	// frames follow the last of them.
+	// later are the most ends of transactions that one chain of that rest has,
+	// and lost tells that frames of such a chain follow one of them.
 	later int
-	more  bool
+	lost  bool
 }
 
 // empty tells that the log holds nothing.
 func (w walLook) empty() bool { return w.missing || w.bytes == 0 || w.blank }
-
-// lost tells that the log holds transactions that SQLite will not see for
-// sure. A transaction is written after the one before was acknowledged; so a
-// single incomplete one at the end may be what a power cut left.
-func (w walLook) lost() bool { return w.later > 1 || (w.later == 1 && w.more) }
 
 // lookAtWAL reads the log at path from one end to the other.
 func lookAtWAL(path string) (look walLook, err error) {
@@ -140,18 +135,46 @@ func (s *walScan) frame(b []byte) bool {
 	return ok
 }
 
+// walRest is what follows the transactions that count. A transaction is written
+// after the one before was acknowledged; so one alone, not whole, is what a power
+// cut leaves of what nobody was told of, and one that another follows was
+// acknowledged. Only frames whose sums continue each other tell that order: each
+// power cut and each failed commit leaves frames, over which later ones are
+// written as far as these reach.
+type walRest struct {
+	bytes int64
+	ends  int // of transactions in the present chain
+}
+
+// take counts one frame that does not count any more.
+func (w *walLook) take(r *walRest, same, whole, commit bool) {
+	switch {
+	case !whole:
+		r.ends = 0
+	case r.ends > 0:
+		w.lost = true
+	}
+	if same {
+		r.bytes += walFrameHeader + int64(w.pageSize)
+	}
+	if whole && commit {
+		r.ends++
+		w.later = max(w.later, r.ends)
+	}
+}
+
 func (w *walLook) frames(r io.Reader, s walScan) error {
 	frame := make([]byte, walFrameHeader+w.pageSize)
 	valid := true
-	pending := int64(0) // bytes since the last transaction that counts
+	var rest walRest
 	for {
 		n, err := io.ReadFull(r, frame)
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			if n >= 16 && [8]byte(frame[8:16]) == s.salts {
-				pending += int64(n)
-				w.more = w.later > 0
+				rest.bytes += int64(n)
+				w.lost = w.lost || rest.ends > 0
 			}
-			w.rest = pending
+			w.rest = rest.bytes
 			return nil
 		}
 		if err != nil {
@@ -160,18 +183,13 @@ func (w *walLook) frames(r io.Reader, s walScan) error {
 		same := [8]byte(frame[8:16]) == s.salts
 		whole := s.frame(frame) && same
 		commit := binary.BigEndian.Uint32(frame[4:]) != 0
-		valid = valid && whole
-		switch {
-		case valid && commit:
+		if valid = valid && whole; !valid {
+			w.take(&rest, same, whole, commit)
+			continue
+		}
+		if rest.bytes += int64(len(frame)); commit {
 			w.commits++
-			pending = 0
-		case same:
-			pending += int64(len(frame))
-			w.more = w.later > 0
-			if !valid && whole && commit {
-				w.later++
-				w.more = false
-			}
+			rest.bytes = 0
 		}
 	}
 }

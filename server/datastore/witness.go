@@ -49,6 +49,9 @@ type witness struct {
 	Size   int64  `json:"size,omitempty"`
 	Sum    uint32 `json:"sum,omitempty"`
 	Summed bool   `json:"summed,omitempty"`
+	// Announced says that this database begins above all that went before it, so
+	// that it may take the place of any other; until it is opened.
+	Announced bool `json:"announced,omitempty"`
 	// Restored names the snapshot that this database is, until it is opened.
 	Restored string    `json:"restored,omitempty"`
 	At       time.Time `json:"at"`
@@ -59,7 +62,7 @@ const witnessVersion = 1
 func witnessPath(database string) string { return database + ".witness" }
 
 // readWitness returns nil when there is none, as beside a database of an
-// older kedge.
+// older kedge. The error wraps [ErrChanged] if it is spoilt.
 func readWitness(database string) (*witness, error) {
 	raw, err := os.ReadFile(witnessPath(database))
 	if errors.Is(err, os.ErrNotExist) {
@@ -70,7 +73,7 @@ func readWitness(database string) (*witness, error) {
 	}
 	var w witness
 	if err := json.Unmarshal(raw, &w); err != nil || w.Version != witnessVersion || w.ID == "" {
-		return nil, fmt.Errorf("%w: %s, which says how far the database was, cannot be read", ErrDamaged, witnessPath(database))
+		return nil, changed(witnessPath(database), "it says how far the database was, and cannot be read by this kedge")
 	}
 	return &w, nil
 }
@@ -98,7 +101,7 @@ func (w *witness) opening(database string, relaxed bool) error {
 	}
 	w.Relaxed = relaxed
 	if !needed {
-		w.State, w.Resetting, w.Restored = stateOpening, false, ""
+		w.State, w.Resetting, w.Restored, w.Announced = stateOpening, false, "", false
 	}
 	return w.write(database)
 }

@@ -106,7 +106,7 @@ func dataPath(first, path string) bool {
 	switch first {
 	case "server":
 		switch folder {
-		case "tls", "cred", "db", "manifests", "addresslists", "snapshots", "recovery-token", "datastore-begun", "dist":
+		case "tls", "cred", "db", "manifests", "addresslists", "snapshots", "recovery-token", "datastore-begun", "datastore-last", "dist":
 			return true
 		}
 	case "agent":
