@@ -16,8 +16,12 @@ import (
 // hour. More often would take away what somebody tries out beside the daemon.
 const sweepEvery = time.Hour
 
-// KeepSlotsSwept calls [SweepSlots] now and every hour until ctx ends: at the
-// start after an upgrade the former containerd still runs, and shims run for
+// sweepSoon is when, after its start, a daemon has replaced the containerd that
+// it found, on slow machines too: what that one ran from is free then.
+const sweepSoon = 2 * time.Minute
+
+// KeepSlotsSwept calls [SweepSlots] now, soon, and every hour until ctx ends: at
+// the start after an upgrade the former containerd still runs, and shims run for
 // weeks.
 func KeepSlotsSwept(ctx context.Context, layout paths.Layout, log *slog.Logger) {
 	keepSwept(ctx, log, func() error {
@@ -31,7 +35,7 @@ func KeepSlotsSwept(ctx context.Context, layout paths.Layout, log *slog.Logger) 
 
 // keepSwept logs a failure once, until it is another one.
 func keepSwept(ctx context.Context, log *slog.Logger, sweep func() error) {
-	last := ""
+	last, pause := "", sweepSoon
 	for ctx.Err() == nil {
 		text := ""
 		if err := sweep(); err != nil && ctx.Err() == nil {
@@ -41,7 +45,8 @@ func keepSwept(ctx context.Context, log *slog.Logger, sweep func() error) {
 			log.Warn("programs of former versions stay", "error", text) // they cost disk and nothing else
 		}
 		last = text
-		lifecycle.Pause(ctx, sweepEvery)
+		lifecycle.Pause(ctx, pause)
+		pause = sweepEvery
 	}
 }
 
