@@ -161,9 +161,13 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// fake is what the script sees of kedge. /run/check makes its check fail, what
-// it is started with is added to /run/starts.
+// fake is what the script sees of kedge. /run/check makes its check fail and
+// /run/unready its status; what it is started with is added to /run/starts, for
+// which data directories it is asked something to /mnt/asked.
 const fake = `#!/bin/sh
+case $1 in
+version | check | status) echo "$1 $KEDGE_DATA_DIR $*" >>/mnt/asked ;;
+esac
 case $1 in
 version) echo "kedge VERSION" ;;
 unit)
@@ -178,7 +182,10 @@ check)
 	mkdir -p "${KEDGE_DATA_DIR:-/var/lib/kedge}/data"
 	[ ! -f /run/check ] || { cat /run/check && exit 1; }
 	;;
-status) until [ -s /run/starts ]; do sleep 0.05; done ;;
+status)
+	[ ! -f /run/unready ] || { echo 'enrolment waits' && echo 'this token has ended' >>/var/log/kedge.log && exit 1; }
+	until [ -s /run/starts ]; do sleep 0.05; done
+	;;
 server | agent)
 	mkdir -p /var/lib/kedge
 	echo "VERSION $KEDGE_URL $*" >>/run/starts

@@ -307,11 +307,7 @@ func TestNameOfTheServerInItsCertificateIsEnough(t *testing.T) {
 // TestReleaseInAFolder installs from a folder, without network.
 func TestReleaseInAFolder(t *testing.T) {
 	b, m := newBed(t), newMachine(t, large, "dash")
-	text, err := os.ReadFile(b.dir + "/kedge")
-	must(t, err)
-	must(t, os.WriteFile(m.path("/mnt/kedge-linux-amd64"), text, 0o644))
-	m.run(t, "sh", "-c", "cd /mnt && sha256sum kedge-linux-amd64 >sha256sums.txt")
-	m.mustInstall(t, []string{"--tls-san", "edge.example.org"}, "INSTALL_KEDGE_FROM=/mnt", "INSTALL_KEDGE_NAME=two", "INSTALL_KEDGE_BIN_DIR=/opt/kedge")
+	m.mustInstall(t, []string{"--tls-san", "edge.example.org"}, "INSTALL_KEDGE_FROM="+m.release(t, b), "INSTALL_KEDGE_NAME=two", "INSTALL_KEDGE_BIN_DIR=/opt/kedge")
 	started(t, m, "1.0  server --tls-san edge.example.org")
 	m.mustInstall(t, nil, "INSTALL_KEDGE_FROM=/mnt", "INSTALL_KEDGE_NAME=two", "INSTALL_KEDGE_FORCE_RESTART=true")
 	started(t, m, "1.0  server --tls-san edge.example.org", "1.0  server --tls-san edge.example.org")

@@ -42,7 +42,9 @@ exec chroot "$1/root" /bin/sh -c 'while :; do /bin/sleep 2000000 & wait $!; done
 type machine struct {
 	pid   int
 	shell []string // which runs the script
-	clean []string // its files before
+	// script is the one that is run; nil for that of the release.
+	script []byte
+	clean  []string // its files before
 }
 
 func newMachine(t *testing.T, room string, shell ...string) *machine {
@@ -69,6 +71,9 @@ func newMachine(t *testing.T, room string, shell ...string) *machine {
 		name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", m.pid))
 		if cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", m.pid)); err == nil && !bytes.Contains(cmdline, []byte("wait $!; done\x00")) {
 			err = fmt.Errorf("it is %q", name)
+		}
+		if err == nil { // chroot has the words of what it becomes
+			_, err = os.Stat(m.path("/mnt/shim"))
 		}
 		return err
 	})
@@ -110,7 +115,11 @@ func (m *machine) install(args []string, env ...string) (string, error) {
 	}
 	cmd := m.command(env, argv...)
 	var out bytes.Buffer
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(scripts.Install), &out, &out
+	script := scripts.Install
+	if m.script != nil {
+		script = m.script
+	}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(script), &out, &out
 	// What it started keeps the output open.
 	cmd.WaitDelay = 100 * time.Millisecond
 	err := cmd.Run()
@@ -118,6 +127,16 @@ func (m *machine) install(args []string, env ...string) (string, error) {
 		err = nil
 	}
 	return out.String(), err
+}
+
+// release is a folder on the machine with what b hands out.
+func (m *machine) release(t *testing.T, b *bed) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(b.dir, "kedge"))
+	must(t, err)
+	must(t, os.WriteFile(m.path("/mnt/kedge-linux-amd64"), text, 0o644))
+	m.run(t, "sh", "-c", "cd /mnt && sha256sum kedge-linux-amd64 >sha256sums.txt")
+	return "/mnt"
 }
 
 // node are the variables with which a machine becomes a node of b.
