@@ -16,10 +16,6 @@ import (
 // restores. SQLite takes some thousand writes a second at the very best.
 const revisionsPerSecond = 1 << 20
 
-// restoredKey is written where a restored database begins. It lies outside of
-// /registry, where the API server would find it.
-const restoredKey = "/kedge/datastore/restored"
-
 // NewBase is the revision at which a restored database begins: above all that
 // anybody can have seen of this cluster. known are revisions that are known to
 // have been in use.
@@ -65,22 +61,22 @@ func Rewind(ctx context.Context, path string, base int64, restored string) error
 // revision by revision.
 var rewinding = []struct {
 	sql  string
-	args func(base int64) []any
+	args func(base int64, undone []byte) []any
 }{
 	{`DELETE FROM kine WHERE deleted != 0 OR id IN (
 		SELECT prev_revision FROM kine WHERE name != 'compact_rev_key' AND prev_revision != 0)`, noArgs},
 	{`UPDATE kine SET prev_revision = ? WHERE name = 'compact_rev_key'`, justBase},
 	{`INSERT INTO kine(name, created, deleted, create_revision, prev_revision, lease, value)
 		SELECT 'compact_rev_key', 1, 0, 0, ?, 0, '' WHERE NOT EXISTS (SELECT 1 FROM kine WHERE name = 'compact_rev_key')`, justBase},
-	{`DELETE FROM kine WHERE name = ?`, func(int64) []any { return []any{restoredKey} }},
+	{`DELETE FROM kine WHERE name = ?`, func(int64, []byte) []any { return []any{restoredKey} }},
 	{`INSERT INTO kine(id, name, created, deleted, create_revision, prev_revision, lease, value)
-		VALUES (?, ?, 1, 0, 0, 0, 0, ?)`, func(base int64) []any {
-		return []any{base, restoredKey, []byte(time.Now().UTC().Format(time.RFC3339))}
+		VALUES (?, ?, 1, 0, 0, 0, 0, ?)`, func(base int64, undone []byte) []any {
+		return []any{base, restoredKey, undone}
 	}},
 }
 
-func noArgs(int64) []any        { return nil }
-func justBase(base int64) []any { return []any{base} }
+func noArgs(int64, []byte) []any          { return nil }
+func justBase(base int64, _ []byte) []any { return []any{base} }
 
 func rewind(ctx context.Context, path string, base int64, mark *int64) (err error) {
 	db, err := openSQLite(ctx, path, false, "journal_mode=MEMORY", "synchronous=OFF")
@@ -109,8 +105,12 @@ func rewindIn(ctx context.Context, tx *sql.Tx, base int64) error {
 	if last.Int64 >= base {
 		return fmt.Errorf("it is at revision %d already", last.Int64)
 	}
+	undone, err := undoing(ctx, tx, last.Int64, base)
+	if err != nil {
+		return err
+	}
 	for _, step := range rewinding {
-		if _, err := tx.ExecContext(ctx, step.sql, step.args(base)...); err != nil {
+		if _, err := tx.ExecContext(ctx, step.sql, step.args(base, undone)...); err != nil {
 			return err
 		}
 	}

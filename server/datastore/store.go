@@ -13,6 +13,7 @@ import (
 
 	"github.com/kedge-io/kedge/internal/fsx"
 	"github.com/kedge-io/kedge/internal/lifecycle"
+	"github.com/kedge-io/kedge/internal/wire"
 )
 
 // Name of the component.
@@ -29,6 +30,7 @@ type Store struct {
 	running  []*instance
 	troubles map[string]error
 	reported string
+	undone   []wire.Stretch
 	every    time.Duration // between two looks; shortened by tests
 }
 
@@ -212,6 +214,9 @@ func (s *Store) openAll(ctx context.Context, durable, vol *instance) error {
 		}
 	}
 	if err := durable.openWitnessed(ctx, ackedFile(s.cfg.VolatileDir)); err != nil {
+		return err
+	}
+	if err := s.learnUndone(ctx, durable); err != nil {
 		return err
 	}
 	if !s.volatile() {
