@@ -124,6 +124,11 @@ func TestUpgradeThatWasCutIsTakenUp(t *testing.T) {
 	if out := m.mustInstall(t, nil); !strings.Contains(out, "nothing was changed") {
 		t.Errorf("and again, it says:\n%s", out)
 	}
+
+	// A person may put a program in place, too.
+	m.run(t, "sed", "-i", "s/kedge 2.0/kedge 3.0/; s/2.0 \\$KEDGE_URL/3.0 $KEDGE_URL/", "/usr/local/bin/kedge")
+	m.mustInstall(t, nil, "INSTALL_KEDGE_SKIP_DOWNLOAD=true")
+	started(t, m, "1.0 "+b.url+" agent", "2.0 "+b.url+" agent", "3.0 "+b.url+" agent")
 }
 
 // TestWhatIsNotReadyIsSaidEachTime repeats the command of a node that does not get on.

@@ -22,7 +22,7 @@ have() { command -v "$1" >/dev/null 2>&1; }
 on() { case $1 in true | yes | 1) ;; *) return 1 ;; esac; }
 
 settings() {
-	began=$(date +%s) wait=${INSTALL_KEDGE_WAIT:-180} part='' keep_part='' brought='' made='' finished=''
+	began=$(date +%s) wait=${INSTALL_KEDGE_WAIT:-180} part='' new='' keep_part='' brought='' made='' finished=''
 	[ "$(id -u)" = 0 ] || die 'this must run as root: become root first (sudo -i), then the same line'
 	case $(uname -s)/$(uname -m) in
 	Linux/x86_64) arch=amd64 ;; Linux/aarch64 | Linux/arm64) arch=arm64 ;;
@@ -33,7 +33,7 @@ settings() {
 	service=kedge${INSTALL_KEDGE_NAME:+-$INSTALL_KEDGE_NAME}
 	case $service in *[!a-z0-9-]*) die "INSTALL_KEDGE_NAME=$INSTALL_KEDGE_NAME: use a-z, 0-9 and -" ;; esac
 	env_file=/etc/kedge/$service.env tmp=/run/$service-install
-	mark=/run/$service-changed # there from the first change until the start that makes it count
+	started=/etc/kedge/$service.started # the sum of what it was last started with, whoever changed what since
 	bin_dir=${INSTALL_KEDGE_BIN_DIR:-$(kept KEDGE_INSTALL_BIN_DIR)} && bin_dir=${bin_dir:-/usr/local/bin} program=${bin_dir:-/usr/local/bin}/kedge
 	case $bin_dir in *[!A-Za-z0-9/._-]* | [!/]*) die "INSTALL_KEDGE_BIN_DIR=$bin_dir: use a plain absolute path" ;; esac
 	words=$(printf '%s\n' "${INSTALL_KEDGE_EXEC:-}" | xargs printf '%s\n') || die "INSTALL_KEDGE_EXEC=$INSTALL_KEDGE_EXEC: a quote is not closed"
@@ -234,7 +234,7 @@ write() {
 	{ mkdir -p "${file%/*}" && (umask 077 && cat "$tmp/new" >"$file.new"); } || die "$file cannot be written: run this again when that is mended"
 	chmod "$mode" "$file.new" && put "$file.new" "$file"
 }
-put() { { sync "$1" 2>/dev/null || sync; } && : >"$mark" && mv -f "$1" "$2"; } # a power cut leaves the old or the new one
+put() { { sync "$1" 2>/dev/null || sync; } && mv -f "$1" "$2"; } # a power cut leaves the old or the new one
 unit() { "$program" unit "$1" --name "$service" --bin-dir "$bin_dir" --data-dir "$data_dir"; }
 
 # service start|runs|enable|log, by whatever starts services here.
@@ -267,8 +267,7 @@ main() {
 	LC_ALL=C sort -u "$tmp/all" >"$tmp/env"
 	have curl || packages curl
 	on "${INSTALL_KEDGE_SKIP_DOWNLOAD:-}" || download
-	new=${part:-$program}
-	[ -f "$new" ] || die "INSTALL_KEDGE_SKIP_DOWNLOAD is set, and there is no program $program: copy it there first"
+	[ -f "${new:=${part:-$program}}" ] || die "INSTALL_KEDGE_SKIP_DOWNLOAD is set, and there is no program $program: copy it there first"
 	[ -e "$data_dir" ] || [ -L "$data_dir" ] || made="$made data"
 	version=$(KEDGE_DATA_DIR=$data_dir "$new" version 2>"$tmp/said" | awk '$1 == "kedge" { print $2 }')
 	[ -n "$version" ] || die "this kedge does not run here: $(head -n 3 "$tmp/said"). Nothing was changed"
@@ -288,12 +287,13 @@ main() {
 	write "$unit_file" "$([ $init = systemd ] && echo 644 || echo 755)" unit $init
 	for tool in kubectl crictl ctr; do case ${INSTALL_KEDGE_SYMLINK:-} in skip) ;; force) ln -sf kedge "$bin_dir/$tool" ;; *) have $tool || [ -e "$bin_dir/$tool" ] || ln -s kedge "$bin_dir/$tool" ;; esac; done
 	! on "${INSTALL_KEDGE_SKIP_ENABLE:-}" || { say "kedge $version is installed, neither enabled nor started" && return; }
-	[ -e "$mark" ] || on "${INSTALL_KEDGE_FORCE_RESTART:-}" || ! service runs || { ready && say "kedge $version is installed with these settings and runs: nothing was changed" && return; }
+	sum=$(cat "$program" "$unit_file" "$env_file" | sha256sum)
+	[ "$(cat "$started" 2>/dev/null)" != "$sum" ] || on "${INSTALL_KEDGE_FORCE_RESTART:-}" || ! service runs || { ready && say "kedge $version is installed with these settings and runs: nothing was changed" && return; }
 	service enable
 	! on "${INSTALL_KEDGE_SKIP_START:-}" || { say "kedge $version is installed and not started" && return; }
 	say "kedge $version is installed and starts"
 	service start || die 'it is installed, and the service cannot be started: see above'
-	rm -f "$mark"
+	echo "$sum" >"$started"
 	[ "$wait" = 0 ] || { ready && say "ready after $(($(date +%s) - began)) s"; }
 }
 
