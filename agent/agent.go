@@ -246,6 +246,9 @@ func (a *Agent) kubeConfig(cluster stack, pods *network.Network) kube.Config {
 			OOMScoreFixed: !a.facts.SysResource,
 		},
 	}
+	if a.cfg.Issue == nil {
+		c.Reclaim = func(ctx context.Context) error { return a.enroll.RenewNow(ctx, false) }
+	}
 	for _, f := range a.facts.Adaptations() {
 		c.Host.Conditions = append(c.Host.Conditions, kube.Condition{Type: f.Name, Message: f.Message})
 	}

@@ -208,6 +208,7 @@ func (s *Server) supervisorConfig() (*rest.Config, error) {
 func (s *Server) front(api http.Handler) http.Handler {
 	handlers := s.installFiles().Handlers()
 	handlers[wire.PathConnect], handlers[wire.PathPipe] = s.hub.Handler(), s.listener.Handler()
+	handlers["GET "+wire.PathRestores] = http.HandlerFunc(s.restores)
 	supervisor := s.join.Handler(handlers)
 	api = s.gated(s.join.RefuseBarred(api))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -118,7 +118,7 @@ func TestNodePublishesItsAddressesAsSoonAsItHasARange(t *testing.T) {
 			return map[string]string{"kedge.io/x": value.Load().(string)}
 		}},
 		log: slog.New(slog.DiscardHandler), client: client,
-		report: func(string, error) {}, ready: func() {}, addressed: addressed,
+		report: func(string, error) {}, ready: func() {}, addressed: addressed, returning: &returning{made: &registration{}},
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)

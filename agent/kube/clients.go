@@ -23,15 +23,17 @@ import (
 
 // giveClients hands kubelet what it would make itself (buildKubeletClientConfig
 // of cmd/kubelet/app), such that renewed certificates are taken up without
-// cutting a request, and that a wrong clock of the machine spoils neither its
-// heartbeats nor whom it believes.
-func giveClients(ctx context.Context, cfg Config, server *options.KubeletServer, deps *kubelet.Dependencies) error {
+// cutting a request, that a wrong clock of the machine spoils neither its
+// heartbeats nor whom it believes, and that it is known what it registers with.
+func giveClients(ctx context.Context, cfg Config, server *options.KubeletServer, deps *kubelet.Dependencies, made *registration) error {
 	config, err := kubeclient.FromFile(cfg.Layout.KubeletConfig(), "")
 	if err != nil {
 		return err
 	}
 	config.QPS, config.Burst = float32(server.KubeAPIQPS), int(server.KubeAPIBurst)
-	if deps.KubeClient, err = kubernetes.NewForConfig(config); err != nil {
+	main := rest.CopyConfig(config)
+	main.Wrap(made.wrap)
+	if deps.KubeClient, err = kubernetes.NewForConfig(main); err != nil {
 		return fmt.Errorf("client of kubelet: %w", err)
 	}
 	events := rest.CopyConfig(config)

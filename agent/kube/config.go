@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"context"
 	"log/slog"
 	"net/netip"
 	"path/filepath"
@@ -60,6 +61,10 @@ type Config struct {
 	// After holds kubelet back until it is closed; nil holds nothing.
 	After <-chan struct{}
 
+	// Reclaim takes the node's name again at a server that may have forgotten it;
+	// nil for a server's own node, which it knows.
+	Reclaim func(context.Context) error
+
 	// Now is the clock for certificates and heartbeats; nil for the machine's.
 	Now func() time.Time
 
@@ -92,11 +97,11 @@ type Condition struct {
 // readiness. kubeletNeeds names what must be ready before kubelet starts.
 // report tells the group about trouble of a component that runs.
 func Components(cfg Config, log *slog.Logger, report func(name string, err error), kubeletNeeds ...string) []lifecycle.Component {
-	addressed := make(chan struct{})
+	addressed, made := make(chan struct{}), &registration{}
 	return []lifecycle.Component{
-		newKubelet(cfg, kubeletNeeds),
+		newKubelet(cfg, made, kubeletNeeds),
 		newProxy(cfg, report, addressed),
-		newNode(cfg, log.With("component", Node), report, addressed),
+		newNode(cfg, log.With("component", Node), report, made, addressed),
 	}
 }
 

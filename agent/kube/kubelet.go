@@ -27,8 +27,8 @@ import (
 )
 
 // newKubelet returns kubelet, ready when its health endpoint says so and the
-// node is registered.
-func newKubelet(cfg Config, needs []string) lifecycle.Component {
+// node is registered. What it registers with is put into made.
+func newKubelet(cfg Config, made *registration, needs []string) lifecycle.Component {
 	return lifecycle.Component{
 		Name:  Kubelet,
 		Needs: needs,
@@ -52,7 +52,7 @@ func newKubelet(cfg Config, needs []string) lifecycle.Component {
 			if err != nil {
 				return fmt.Errorf("set up kubelet: %w", err)
 			}
-			if err := giveClients(ctx, cfg, server, deps); err != nil {
+			if err := giveClients(ctx, cfg, server, deps, made); err != nil {
 				return err
 			}
 			go func() {

@@ -31,8 +31,9 @@ const (
 // newNode watches the node's own object: it is ready when the API calls the
 // node Ready, is degraded while the API does not, publishes what is special
 // about the host as conditions of the node, and keeps the node's addresses,
-// annotations and extended resources. It closes addressed when the node was seen with its addresses.
-func newNode(cfg Config, log *slog.Logger, report func(string, error), addressed chan<- struct{}) lifecycle.Component {
+// annotations and extended resources, and the object itself across restores of the
+// cluster. It closes addressed when the node was seen with its addresses.
+func newNode(cfg Config, log *slog.Logger, report func(string, error), made *registration, addressed chan<- struct{}) lifecycle.Component {
 	return lifecycle.Component{
 		Name:  Node,
 		Needs: []string{Kubelet},
@@ -41,7 +42,10 @@ func newNode(cfg Config, log *slog.Logger, report func(string, error), addressed
 			if err != nil {
 				return err
 			}
-			n := &ownNode{cfg: cfg, log: log, client: client, report: report, ready: ready, addressed: addressed}
+			n := &ownNode{
+				cfg: cfg, log: log, client: client, report: report, ready: ready, addressed: addressed,
+				returning: &returning{cfg: cfg, client: client, made: made, restores: askRestores(client)},
+			}
 			return n.run(ctx)
 		},
 	}
@@ -57,6 +61,7 @@ type ownNode struct {
 	// addressed is closed once, and nil then.
 	addressed chan<- struct{}
 	wasReady  bool // informers call their handlers one after another
+	returning *returning
 }
 
 func (n *ownNode) run(ctx context.Context) error {
@@ -65,17 +70,13 @@ func (n *ownNode) run(ctx context.Context) error {
 	}))
 	informer := factory.Core().V1().Nodes().Informer()
 	wake := make(chan struct{}, 1)
-	see := func(obj any) {
-		n.see(obj)
+	notify := func() {
 		select {
 		case wake <- struct{}{}:
 		default:
 		}
 	}
-	if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    see,
-		UpdateFunc: func(_, obj any) { see(obj) },
-	}); err != nil {
+	if err := n.follow(informer, notify); err != nil {
 		return fmt.Errorf("watch the node: %w", err)
 	}
 	factory.Start(ctx.Done())
@@ -86,12 +87,28 @@ func (n *ownNode) run(ctx context.Context) error {
 	return n.keep(ctx, factory.Core().V1().Nodes().Lister(), wake)
 }
 
+// follow has all be noted that the informer learns, and changed called then.
+func (n *ownNode) follow(informer cache.SharedIndexInformer, changed func()) error {
+	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(obj any) { n.see(obj); changed() },
+		UpdateFunc: func(_, obj any) { n.see(obj); changed() },
+		DeleteFunc: func(obj any) { n.returning.gone(obj); changed() },
+	})
+	return errors.Join(err, informer.SetWatchErrorHandlerWithContext(func(ctx context.Context, r *cache.Reflector, err error) {
+		cache.DefaultWatchErrorHandler(ctx, r, err)
+		if n.returning.failed(err) {
+			changed()
+		}
+	}))
+}
+
 // see looks at the node's readiness.
 func (n *ownNode) see(obj any) {
 	node, ok := obj.(*corev1.Node)
 	if !ok {
 		return
 	}
+	n.returning.saw(node)
 	err := notReady(node)
 	if err == nil {
 		n.ready()
@@ -130,9 +147,13 @@ func (n *ownNode) keep(ctx context.Context, nodes corelisters.NodeLister, wake <
 }
 
 func (n *ownNode) once(ctx context.Context, nodes corelisters.NodeLister) error {
-	node, err := nodes.Get(n.cfg.NodeName)
-	if err != nil {
-		return nil //nolint:nilerr // not seen yet, or deleted: the next event tells
+	node, missing := nodes.Get(n.cfg.NodeName)
+	if missing != nil || n.returning.refused.Load() {
+		back, err := n.returning.comeBack(ctx, missing != nil)
+		if back {
+			n.log.Info("node registered again, because a restore of the cluster had undone that it joined")
+		}
+		return err
 	}
 	if n.addressed != nil && addressed(n.cfg, node) {
 		close(n.addressed)
