@@ -38,11 +38,24 @@ const (
 )
 
 func TestClusterComesBackOnAnotherHostFromOneFile(t *testing.T) {
-	topology := lab.ServerAndEdges(2)
-	topology.Sites[0].Hosts = append(topology.Sites[0].Hosts, "spare")
+	topology := lab.ServerAndEdges(3)
+	topology.Sites[0].Hosts = append(topology.Sites[0].Hosts, "spare", bucketHost)
 	c := cluster.New(t, topology, cluster.Options{
-		Bare: []string{"spare"}, URL: "https://" + name + ":6443", ServerArgs: []string{"--tls-san", name},
+		Bare: []string{"spare", bucketHost}, URL: "https://" + name + ":6443", ServerArgs: []string{"--tls-san", name},
+		NoJoin: true,
+		BeforeStart: func(h *lab.Host) {
+			if h.Name() == "server" {
+				configure(t, h)
+			}
+		},
 	})
+	serveBucket(t, c.Lab.Host(bucketHost))
+	edge3 := c.Agents[2]
+	c.Agents = c.Agents[:2]
+	for _, n := range c.Agents {
+		c.Join(t, n)
+	}
+	c.WaitNodes(t)
 	for _, n := range c.Agents {
 		c.CreatePod(t, cluster.AppPod("web-"+n.Name(), n.Name()))
 	}
@@ -53,16 +66,17 @@ func TestClusterComesBackOnAnotherHostFromOneFile(t *testing.T) {
 	put(t, c, "changed", "saved")
 
 	spare := c.Lab.Host("spare")
-	saved := save(t, c, spare)
+	snapshot := save(t, c, spare)
 	before := containers(t, c)
 	w := watch(t, c)
+	late := joinLate(t, c, edge3)
 	lost := after(t, c)
 	w.await(t, map[string]string{"kept": "", "changed": "lost", "new": "lost"})
 
 	cluster.Must(t, c.Server.Host.PowerOff())
 	cluster.Must(t, os.RemoveAll(c.Server.Host.OnDisk("/")))
 	begin := time.Now()
-	restore(t, c, spare, saved)
+	restore(t, c, spare, snapshot)
 	c.Lab.SetName("server", netip.MustParseAddr(spare.IP()))
 	cluster.Must(t, c.Server.Start())
 	c.Connect(t)
@@ -71,12 +85,16 @@ func TestClusterComesBackOnAnotherHostFromOneFile(t *testing.T) {
 
 	aliveAgain(t, c)
 	t.Logf("both edge nodes work again %s after the power cut", time.Since(begin).Round(time.Second))
+	late.back(t, c)
+	t.Logf("the one that joined after the snapshot works again %s after the power cut", time.Since(begin).Round(time.Second))
+	late.deleted(t, c)
 	w.await(t, map[string]string{"kept": "saved", "changed": "saved", "new": ""})
 	compacted(t, c, lost)
 	sameContainers(t, c, before)
 	formerServer(t, c)
 	put(t, c, "new", "of the restored cluster")
 	w.await(t, map[string]string{"kept": "saved", "changed": "saved", "new": "of the restored cluster"})
+	late.stays(t, c)
 }
 
 func put(t *testing.T, c *cluster.Cluster, name, value string) string {
@@ -91,8 +109,11 @@ func put(t *testing.T, c *cluster.Cluster, name, value string) string {
 	return done.ResourceVersion
 }
 
+// saved is one snapshot: a copy of its file on the spare host, and that in the bucket.
+type saved struct{ file, remote string }
+
 // save copies snapshot and token to the spare host, where kedge is installed.
-func save(t *testing.T, c *cluster.Cluster, spare *lab.Host) string {
+func save(t *testing.T, c *cluster.Cluster, spare *lab.Host) saved {
 	t.Helper()
 	out, err := c.Server.Kedge(t.Context(), "snapshot", "save", "--name", "lab", "-o", "json")
 	cluster.Must(t, err)
@@ -111,7 +132,8 @@ func save(t *testing.T, c *cluster.Cluster, spare *lab.Host) string {
 	cluster.Must(t, cluster.InstallApp(t.Context(), spare, ""))
 	cluster.Must(t, spare.WriteFile(archive, file, 0o600))
 	cluster.Must(t, spare.WriteFile(tokenFile, []byte(token), 0o600))
-	return archive
+	configure(t, spare)
+	return saved{file: archive, remote: "s3://backups/site-7/" + s.Entry.File}
 }
 
 // after is what happens after the snapshot. It returns the last revision that a
@@ -125,8 +147,8 @@ func after(t *testing.T, c *cluster.Cluster) string {
 	return put(t, c, "new", "lost")
 }
 
-// restore makes the spare host the server.
-func restore(t *testing.T, c *cluster.Cluster, spare *lab.Host, file string) {
+// restore makes the spare host the server, from what is in the bucket.
+func restore(t *testing.T, c *cluster.Cluster, spare *lab.Host, s saved) {
 	t.Helper()
 	c.Server = &cluster.Node{Host: spare, Args: []string{"server", "--node-name", spare.Name(), "--cgroup-root", spare.CgroupRoot(), "--tls-san", name}}
 	wrong := path.Dir(tokenFile) + "/wrong"
@@ -138,12 +160,12 @@ func restore(t *testing.T, c *cluster.Cluster, spare *lab.Host, file string) {
 		text[len(text)-1] = 'x'
 	}
 	cluster.Must(t, spare.WriteFile(wrong, text, 0o600))
-	for _, args := range [][]string{{file}, {file, "--recovery-token-file", wrong}} {
+	for _, args := range [][]string{{s.file}, {s.file, "--recovery-token-file", wrong}, {s.remote}} {
 		if out, err := c.Server.Kedge(t.Context(), append([]string{"snapshot", "restore"}, args...)...); err == nil || !strings.Contains(err.Error(), "recovery token") {
 			t.Errorf("restore %q: %s, %v", args, out, err)
 		}
 	}
-	out, err := c.Server.Kedge(t.Context(), "snapshot", "restore", file, "--recovery-token-file", tokenFile)
+	out, err := c.Server.Kedge(t.Context(), "snapshot", "restore", s.remote, "--recovery-token-file", tokenFile)
 	cluster.Must(t, err)
 	t.Log(out)
 }
