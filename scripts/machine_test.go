@@ -35,7 +35,7 @@ mkdir "$1/service" "$1/shim"
 cp "$3"/* "$1/service"
 rm -rf "$1/root/etc/kedge" "$1/root/var/lib/kedge" "$1/root/usr/local/bin/kedge"*
 rm -rf "$1/root/usr/libexec/kubernetes" "$1/root/var/log/pods" "$1/root/var/log/containers"
-exec chroot "$1/root" /bin/sh -c 'while :; do /bin/sleep 2000000 & wait $!; done'
+exec chroot "$1/root" /bin/sh -c 'exec 3<&0; /bin/cat <&3 & wait $!'
 `
 
 // machine is one on which kedge is to be installed.
@@ -57,6 +57,8 @@ func newMachine(t *testing.T, room string, shell ...string) *machine {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID, Setsid: true}
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
+	_, err = cmd.StdinPipe() // its end is that of the machine, also when the test is killed
+	must(t, err)
 	must(t, cmd.Start())
 	ended := make(chan struct{})
 	go func() { _ = cmd.Wait(); close(ended) }()
@@ -69,7 +71,7 @@ func newMachine(t *testing.T, room string, shell ...string) *machine {
 		default:
 		}
 		name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", m.pid))
-		if cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", m.pid)); err == nil && !bytes.Contains(cmdline, []byte("wait $!; done\x00")) {
+		if cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", m.pid)); err == nil && !bytes.Contains(cmdline, []byte("wait $!\x00")) {
 			err = fmt.Errorf("it is %q", name)
 		}
 		if err == nil { // chroot has the words of what it becomes
