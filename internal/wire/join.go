@@ -21,6 +21,10 @@ const (
 	PathPing = PathPrefix + "ping"
 	// PathJoin takes a [JoinRequest] with a token's bearer.
 	PathJoin = PathPrefix + "join"
+	// QueryAgain is a parameter of PathJoin: the machine must be the one that holds the
+	// name already. Whoever belongs to a cluster asks so when its token names an
+	// authority that it does not know: it may be that of another cluster.
+	QueryAgain = "again"
 	// PathRenew takes a [JoinRequest] with the node's client certificate.
 	PathRenew = PathPrefix + "renew"
 	// PathConnect is the websocket of the tunnel.

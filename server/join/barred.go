@@ -1,16 +1,13 @@
 package join
 
 import (
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"net/http"
 	"os"
 	"slices"
-	"strings"
+	"time"
 
 	"github.com/kedge-io/kedge/internal/fsx"
 	"github.com/kedge-io/kedge/internal/pki"
@@ -24,6 +21,10 @@ type barred struct {
 	Replaced []wire.Pin
 	// Revoked machines were shut out by a person; the values are their names.
 	Revoked map[wire.Pin]string
+	// Pods are the names of nodes that were a revoked machine's. Tokens of pods
+	// there are refused: those from before the time at which the name changed hands,
+	// and all of them while it is zero.
+	Pods map[string]time.Time
 	// kept are those of both whom the claims do not bar, because the database was
 	// set back; nil if there are none.
 	kept *barred
@@ -56,56 +57,51 @@ func wasRevoked(node string) *wire.Refusal {
 	return refuse(wire.CodeIdentity, "this machine was revoked: to let it in again, run on the server: kedge node allow %s", node)
 }
 
+func newBarred() *barred {
+	return &barred{Revoked: map[wire.Pin]string{}, Pods: map[string]time.Time{}}
+}
+
+// refusesPod says whether a token names a revoked machine as the place of its pod.
+// now is the machine's clock, by which the API dates tokens: where it shows a time
+// before the name changed hands it is behind, and the API refuses older tokens.
+func (b *barred) refusesPod(pod podToken, now time.Time) bool {
+	changed, ok := b.Pods[pod.node]
+	return ok && (changed.IsZero() || (pod.issued.Before(changed) && !now.Before(changed)))
+}
+
 // RefuseBarred puts a check before next (the API): requests with a certificate of
 // a barred machine, or with a token of a pod on a revoked one, get 401.
 func (s *Server) RefuseBarred(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
-			if device, ok := pki.DeviceOf(r.TLS.PeerCertificates[0]); ok {
-				// In this order: who is barred after the look is found by conns.end.
-				s.conns.note(r.RemoteAddr, device)
-				if err := s.refusal(device); err != nil {
-					http.Error(w, err.Error(), http.StatusUnauthorized)
-					return
-				}
+		if device, ok := s.noteDevice(r); ok {
+			if err := s.refusal(device); err != nil {
+				http.Error(w, err.Error(), http.StatusUnauthorized)
+				return
 			}
 		}
-		if revoked := s.barred.Load().Revoked; len(revoked) > 0 && ofRevoked(r, revoked) {
-			http.Error(w, "the pod's machine was revoked", http.StatusUnauthorized)
-			return
+		for _, token := range bearers(r) {
+			pod, ok := s.conns.notePod(r.RemoteAddr, token)
+			if ok && s.barred.Load().refusesPod(pod, time.Now()) {
+				http.Error(w, "the pod's machine was revoked", http.StatusUnauthorized)
+				return
+			}
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// ofRevoked says whether the request's bearer names a revoked node as the place
-// of its pod. The token is not verified here: it can only lose by what it says.
-func ofRevoked(r *http.Request, revoked map[wire.Pin]string) bool {
-	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	parts := strings.Split(token, ".")
-	if !ok || len(parts) != 3 {
-		return false
+// noteDevice returns the device that a request's certificate names. It is
+// remembered as the connection's before anybody looks whether it is barred: who is
+// barred after the look is found by conns.end.
+func (s *Server) noteDevice(r *http.Request) (wire.Pin, bool) {
+	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
+		return wire.Pin{}, false
 	}
-	text, err := base64.RawURLEncoding.DecodeString(parts[1])
-	if err != nil {
-		return false
+	device, ok := pki.DeviceOf(r.TLS.PeerCertificates[0])
+	if ok {
+		s.conns.note(r.RemoteAddr, device)
 	}
-	var claims struct {
-		Kubernetes struct {
-			Node struct {
-				Name string `json:"name"`
-			} `json:"node"`
-		} `json:"kubernetes.io"`
-	}
-	if json.Unmarshal(text, &claims) != nil || claims.Kubernetes.Node.Name == "" {
-		return false
-	}
-	for _, node := range revoked {
-		if node == claims.Kubernetes.Node.Name {
-			return true
-		}
-	}
-	return false
+	return device, ok
 }
 
 // bar takes what the claims say, ends what newly barred machines have open and
@@ -126,12 +122,17 @@ func (s *Server) bar(next *barred, names map[wire.Pin]string) {
 			s.config.Cut(node, why)
 		}
 	}
+	for node, changed := range next.Pods {
+		if at, was := before.Pods[node]; changed.IsZero() && (!was || !at.IsZero()) {
+			s.conns.endPods(node)
+		}
+	}
 	for device, node := range before.Revoked {
 		if _, still := next.Revoked[device]; !still {
 			s.log.Info("machine is allowed again", "node", node, "device", device.String())
 		}
 	}
-	if !slices.Equal(before.Replaced, next.Replaced) || !maps.Equal(before.Revoked, next.Revoked) || !before.kept.same(next.kept) {
+	if !before.equal(next) || !before.kept.same(next.kept) {
 		s.writeBarred(next)
 	}
 }
@@ -139,7 +140,7 @@ func (s *Server) bar(next *barred, names map[wire.Pin]string) {
 // readBarred returns whom the server refused before it stopped. The claims are
 // what counts as soon as the API answers, unless the database was set back.
 func (s *Server) readBarred() *barred {
-	b := &barred{Revoked: map[wire.Pin]string{}}
+	b := newBarred()
 	if s.config.BarredFile == "" {
 		return b
 	}

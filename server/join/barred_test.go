@@ -2,7 +2,6 @@ package join
 
 import (
 	"crypto/ecdsa"
-	"encoding/base64"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -107,29 +106,6 @@ func deviceOf(t *testing.T, m *machine) wire.Pin {
 		t.Fatal(err)
 	}
 	return device
-}
-
-func TestTokensOfPodsOnARevokedMachineAreRefused(t *testing.T) {
-	p := newWatchedPlant(t)
-	m := newMachine(t)
-	p.admitted(t, m, p.token(t, TokenOptions{}), "edge-1")
-	runComponent(t, p.join)
-	if err := NewNodes(p.api).Revoke(t.Context(), "edge-1"); err != nil {
-		t.Fatal(err)
-	}
-	bearer := func(node string) string {
-		claims, _ := json.Marshal(map[string]any{"kubernetes.io": map[string]any{"node": map[string]string{"name": node}}})
-		return "e30." + base64.RawURLEncoding.EncodeToString(claims) + ".c2ln"
-	}
-	eventually(t, "the token is refused", func() bool {
-		status, _, _ := p.do(t, nil, http.MethodGet, wire.PathPing, bearer("edge-1"), nil)
-		return status == http.StatusUnauthorized
-	})
-	for _, other := range []string{bearer("edge-2"), bearer(""), "a.b.c", "opaque"} {
-		if status, _, _ := p.do(t, nil, http.MethodGet, wire.PathPing, other, nil); status != http.StatusOK {
-			t.Errorf("bearer %q: %d", other, status)
-		}
-	}
 }
 
 func TestRevokingNeedsAHolder(t *testing.T) {

@@ -129,7 +129,7 @@ func barsSomebody(object any) bool {
 func (s *Server) collect(store cache.Store) {
 	s.collecting.Lock()
 	defer s.collecting.Unlock()
-	next, names := &barred{Revoked: map[wire.Pin]string{}}, map[wire.Pin]string{}
+	next, names := newBarred(), map[wire.Pin]string{}
 	for _, object := range store.List() {
 		stored, ok := object.(*corev1.Secret)
 		if !ok {
@@ -151,6 +151,9 @@ func (s *Server) collect(store cache.Store) {
 		}
 		for _, device := range claim.Revoked {
 			next.Revoked[device], names[device] = claim.Node, claim.Node
+		}
+		if changed, ok := claim.podsRefused(); ok {
+			next.Pods[claim.Node] = changed
 		}
 	}
 	next.keep(s.barred.Load().kept, s.config.LocalNode)

@@ -2,6 +2,7 @@ package join
 
 import (
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -35,12 +36,22 @@ func (l *tracking) Accept() (net.Conn, error) {
 	return t, nil
 }
 
-// tracked is a connection and, once it has shown one, the device behind it.
+// maxPlaces is of how many nodes the pods may be whose tokens come over one
+// connection. A connection with more is ended rather than forgotten in part.
+const maxPlaces = 256
+
+// tracked is a connection and, once it has shown one, the device behind it, and of
+// which nodes the pods are whose tokens it has shown.
 type tracked struct {
 	net.Conn
 	conns  *conns
 	key    string
 	device atomic.Pointer[wire.Pin]
+
+	mu     sync.Mutex
+	token  string // the last one, which is mostly the next one too
+	pod    podToken
+	places []string
 }
 
 // Close implements net.Conn.
@@ -63,12 +74,56 @@ func (c *conns) note(address string, device wire.Pin) {
 	}
 }
 
+// notePod returns what a token says about its pod, and remembers that it came over
+// a connection.
+func (c *conns) notePod(address, token string) (podToken, bool) {
+	found, ok := c.open.Load(address)
+	if !ok {
+		return parsePodToken(token)
+	}
+	return found.(*tracked).notePod(token)
+}
+
+func (t *tracked) notePod(token string) (podToken, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.token == token && token != "" {
+		return t.pod, true
+	}
+	pod, ok := parsePodToken(token)
+	if !ok {
+		return pod, false
+	}
+	t.token, t.pod = token, pod
+	if !slices.Contains(t.places, pod.node) {
+		t.places = append(t.places, pod.node)
+	}
+	if len(t.places) > maxPlaces {
+		_ = t.Close()
+	}
+	return pod, true
+}
+
 // end closes all connections of a device and returns how many there were.
 func (c *conns) end(device wire.Pin) int {
-	ended := 0
+	return c.endWhere(func(t *tracked) bool {
+		at := t.device.Load()
+		return at != nil && *at == device
+	})
+}
+
+// endPods closes all connections over which a token of a pod on a node came.
+func (c *conns) endPods(node string) int {
+	return c.endWhere(func(t *tracked) bool {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		return slices.Contains(t.places, node)
+	})
+}
+
+func (c *conns) endWhere(ends func(*tracked) bool) (ended int) {
 	c.open.Range(func(_, found any) bool {
-		t := found.(*tracked)
-		if at := t.device.Load(); at != nil && *at == device {
+		if t := found.(*tracked); ends(t) {
 			_ = t.Close()
 			ended++
 		}

@@ -43,7 +43,10 @@ func (s *Server) Handler(extra map[string]http.Handler) http.Handler {
 	for pattern, handler := range extra {
 		mux.Handle(pattern, handler)
 	}
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.noteDevice(r) // a link is a connection that asks nobody again whether it may
+		mux.ServeHTTP(w, r)
+	})
 }
 
 func (s *Server) caCerts(w http.ResponseWriter, _ *http.Request) {
@@ -59,17 +62,33 @@ func (s *Server) caCerts(w http.ResponseWriter, _ *http.Request) {
 
 type answer func(r *http.Request, request func() (*wire.JoinRequest, error)) (*wire.JoinResponse, error)
 
-// bounded limits bodies, time and concurrency, and turns errors into refusals.
+// bounded limits bodies, time and concurrency, and turns errors into refusals. A
+// client that is slow to send its body has no slot meanwhile: a few could keep all
+// others out.
 func (s *Server) bounded(work answer) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if err := s.enter(); err != nil {
-			writeRefusal(w, err)
+		if busy := s.enter(); busy != nil {
+			writeRefusal(w, busy)
 			return
 		}
-		defer s.leave()
+		inside := true
+		defer func() {
+			if inside {
+				s.leave()
+			}
+		}()
 		// Not every writer has deadlines; those that have none are in tests.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(readTimeout))
-		response, err := work(r, func() (*wire.JoinRequest, error) { return decode(w, r) })
+		response, err := work(r, func() (*wire.JoinRequest, error) {
+			s.leave()
+			inside = false
+			request, err := decode(w, r)
+			if busy := s.enter(); busy != nil {
+				return nil, busy
+			}
+			inside = true
+			return request, err
+		})
 		if err != nil {
 			refusal := asRefusal(err)
 			if address := clientAddress(r); s.quiet.First(address) {
@@ -93,6 +112,15 @@ func (s *Server) enter() *wire.Refusal {
 }
 
 func (s *Server) leave() { <-s.slots }
+
+// alone lets each machine have one request at work: no single one takes the slots
+// that all others need.
+func (s *Server) alone(device wire.Pin) (done func(), err error) {
+	if _, twice := s.working.LoadOrStore(device, nil); twice {
+		return nil, refuse(wire.CodeBusy, "an earlier request of this machine is still being worked on: try again")
+	}
+	return func() { s.working.Delete(device) }, nil
+}
 
 func decode(w http.ResponseWriter, r *http.Request) (*wire.JoinRequest, error) {
 	var request wire.JoinRequest
@@ -142,10 +170,20 @@ func (s *Server) join(r *http.Request, body func() (*wire.JoinRequest, error)) (
 	if err != nil {
 		return nil, err
 	}
+	done, err := s.alone(c.device)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	if c.node == s.config.LocalNode {
 		return nil, refuse(wire.CodeNodeNameTaken, "node name %q is the server's own: choose another --node-name", c.node)
 	}
-	if err := s.admit(r.Context(), tokens, nodes, token, c); err != nil {
+	if r.URL.Query().Has(wire.QueryAgain) {
+		err = s.holds(r.Context(), nodes, c)
+	} else {
+		err = s.admit(r.Context(), tokens, nodes, token, c)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if err := nodes.Renewed(r.Context(), c.node, c.device, request.Trusts, wire.Pin{}); err != nil {
@@ -223,6 +261,21 @@ func (s *Server) admit(ctx context.Context, tokens *Tokens, nodes *Nodes, token 
 	return nil
 }
 
+// holds refuses a machine that does not have its name here already.
+func (s *Server) holds(ctx context.Context, nodes *Nodes, c checked) error {
+	if err := s.refusal(c.device); err != nil {
+		return err
+	}
+	claim, err := nodes.Get(ctx, c.node)
+	if err == nil && claim.Device != c.device {
+		err = ErrNoClaim
+	}
+	if errors.Is(err, ErrNoClaim) {
+		return refuse(wire.CodeIdentity, "this machine has not joined this cluster as %q before", c.node)
+	}
+	return err
+}
+
 // renew is for nodes with a certificate that is still good, or that has ended
 // not longer ago than the grace. Either way the device's key signs the request
 // and the certificate's key the handshake, and the name must still be its.
@@ -231,6 +284,11 @@ func (s *Server) renew(r *http.Request, body func() (*wire.JoinRequest, error)) 
 	if err != nil {
 		return nil, err
 	}
+	done, err := s.alone(peer.device)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	request, err := body()
 	if err != nil {
 		return nil, err
@@ -254,10 +312,15 @@ func (s *Server) renew(r *http.Request, body func() (*wire.JoinRequest, error)) 
 	// That of the certificate that was shown: it proves that the node has saved
 	// what it got.
 	issuer := a.ClientIssuer(r.TLS.PeerCertificates[0])
+	_, known := nodes.Get(r.Context(), peer.node)
 	if err := nodes.Renewed(r.Context(), peer.node, peer.device, request.Trusts, issuer); err != nil {
 		return nil, err
 	}
 	response, err := s.issue(a, request, c)
+	if err == nil && errors.Is(known, ErrNoClaim) {
+		// It joined in a past that a restore has undone, and has to register as then.
+		s.comesFrom(r, nodes, peer.node)
+	}
 	if err == nil {
 		s.log.Info("node renewed its certificates", "node", peer.node, "after-its-end", peer.ended > 0)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/kedge-io/kedge/internal/wire"
 )
@@ -15,7 +16,7 @@ import (
 // which came with the database and may be empty. They stay barred until the claims
 // in the database bar them too. It is nil when nobody is barred.
 func KeepBarred(have, more []byte) ([]byte, error) {
-	kept := &barred{Revoked: map[wire.Pin]string{}}
+	kept := newBarred()
 	for _, text := range [][]byte{more, have} {
 		if len(text) == 0 {
 			continue
@@ -29,7 +30,7 @@ func KeepBarred(have, more []byte) ([]byte, error) {
 	if kept.none() {
 		return nil, nil
 	}
-	return (&barred{Replaced: kept.Replaced, Revoked: kept.Revoked, kept: kept}).encode()
+	return (&barred{Replaced: kept.Replaced, Revoked: kept.Revoked, Pods: kept.Pods, kept: kept}).encode()
 }
 
 // add bars whom other bars.
@@ -40,6 +41,7 @@ func (b *barred) add(other *barred) {
 		}
 	}
 	maps.Copy(b.Revoked, other.Revoked)
+	maps.Copy(b.Pods, other.Pods)
 }
 
 func (b *barred) none() bool { return b == nil || len(b.Replaced)+len(b.Revoked) == 0 }
@@ -48,7 +50,12 @@ func (b *barred) same(other *barred) bool {
 	if b.none() || other.none() {
 		return b.none() && other.none()
 	}
-	return slices.Equal(b.Replaced, other.Replaced) && maps.Equal(b.Revoked, other.Revoked)
+	return b.equal(other)
+}
+
+func (b *barred) equal(other *barred) bool {
+	return slices.Equal(b.Replaced, other.Replaced) && maps.Equal(b.Revoked, other.Revoked) &&
+		maps.EqualFunc(b.Pods, other.Pods, time.Time.Equal)
 }
 
 // keep bars those of kept whom the claims, of which b was made, do not bar.
@@ -56,7 +63,7 @@ func (b *barred) keep(kept *barred, localNode string) {
 	if kept.none() {
 		return
 	}
-	left := &barred{Revoked: map[wire.Pin]string{}}
+	left := newBarred()
 	for _, device := range kept.Replaced {
 		if !slices.Contains(b.Replaced, device) {
 			left.Replaced = append(left.Replaced, device)
@@ -66,6 +73,7 @@ func (b *barred) keep(kept *barred, localNode string) {
 		// Whoever has the server has its node.
 		if _, known := b.Revoked[device]; !known && node != localNode {
 			left.Revoked[device] = node
+			left.Pods[node] = kept.Pods[node]
 		}
 	}
 	if !left.none() {
@@ -122,7 +130,7 @@ func (s *Server) vacate(ctx context.Context, nodes *Nodes, replaced []wire.Pin) 
 		done = false
 		err := nodes.set(ctx, claim.Node, func(now *Claim) error {
 			if now.Device == claim.Device {
-				now.release()
+				now.release(nodes.now())
 			}
 			return nil
 		})
@@ -139,6 +147,8 @@ func (s *Server) vacate(ctx context.Context, nodes *Nodes, replaced []wire.Pin) 
 type barredFile struct {
 	Replaced []string          `json:"replaced,omitempty"`
 	Revoked  map[string]string `json:"revoked,omitempty"`
+	// Pods are as in [barred]; files of former versions have none.
+	Pods map[string]time.Time `json:"pods"`
 	// Kept are barred whatever the claims say, see [KeepBarred].
 	Kept *barredFile `json:"kept,omitempty"`
 }
@@ -157,7 +167,7 @@ func parseBarred(text []byte) (*barred, error) {
 }
 
 func (f barredFile) parse() *barred {
-	b := &barred{Revoked: map[wire.Pin]string{}}
+	b := newBarred()
 	for _, text := range f.Replaced {
 		if device, err := wire.ParsePin(text); err == nil {
 			b.Replaced = append(b.Replaced, device)
@@ -166,8 +176,12 @@ func (f barredFile) parse() *barred {
 	for text, node := range f.Revoked {
 		if device, err := wire.ParsePin(text); err == nil {
 			b.Revoked[device] = node
+			if f.Pods == nil {
+				b.Pods[node] = time.Time{}
+			}
 		}
 	}
+	maps.Copy(b.Pods, f.Pods)
 	return b
 }
 
@@ -175,7 +189,7 @@ func (b *barred) file() *barredFile {
 	if b == nil {
 		return nil
 	}
-	file := &barredFile{Revoked: map[string]string{}, Kept: b.kept.file()}
+	file := &barredFile{Revoked: map[string]string{}, Pods: b.Pods, Kept: b.kept.file()}
 	for _, device := range b.Replaced {
 		file.Replaced = append(file.Replaced, device.String())
 	}

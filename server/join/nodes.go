@@ -31,7 +31,11 @@ const (
 	keyRevoked           = "revoked"
 	keyFrom, keyJoined   = "from", "joined"
 	keyTrusts, keyIssuer = "trusts", "issuer"
-	maxFormer            = 64
+	keyChanged           = "changed"
+
+	// maxFormer bounds how often a name can be given to another machine. None of
+	// those that lost it may be forgotten, and their record is below 1 MiB.
+	maxFormer = 8192
 )
 
 // ErrNoClaim tells that no device holds a node name.
@@ -48,6 +52,9 @@ type Claim struct {
 	// Revoked devices are refused until a person allows them again, whatever name
 	// they ask for and whatever token they have.
 	Revoked []wire.Pin
+	// Changed is when the name changed hands last, in whole seconds; zero if that was
+	// never noted.
+	Changed time.Time
 	// Trusts are the pins of the server authorities that the node said it trusts
 	// when it was certified last, and Issuer that of the authority that had signed
 	// the certificate with which it asked for that; zero after a join.
@@ -88,7 +95,7 @@ func (n *Nodes) Take(ctx context.Context, node string, device wire.Pin) error {
 		if claim.Device != (wire.Pin{}) && claim.Device != device {
 			return taken(node)
 		}
-		claim.hold(device)
+		claim.hold(device, n.now())
 		return nil
 	})
 }
@@ -99,7 +106,7 @@ func (n *Nodes) Renewed(ctx context.Context, node string, device wire.Pin, trust
 		if claim.Device != (wire.Pin{}) && claim.Device != device {
 			return taken(node)
 		}
-		claim.hold(device)
+		claim.hold(device, n.now())
 		claim.Issuer, claim.Trusts = issuer, nil
 		for _, text := range trusts {
 			if pin, err := wire.ParsePin(text); err == nil {
@@ -165,9 +172,9 @@ func (n *Nodes) Force(ctx context.Context, node string, device wire.Pin) (lost w
 	err = n.set(ctx, node, func(claim *Claim) error {
 		lost = wire.Pin{}
 		if claim.Device != device {
-			lost = claim.release()
+			lost = claim.release(n.now())
 		}
-		claim.hold(device)
+		claim.hold(device, n.now())
 		return nil
 	})
 	return lost, err
@@ -181,26 +188,54 @@ func (n *Nodes) Replace(ctx context.Context, node string) error {
 	if _, err := n.Get(ctx, node); err != nil {
 		return err
 	}
-	return n.set(ctx, node, func(claim *Claim) error { claim.release(); return nil })
+	return n.set(ctx, node, func(claim *Claim) error {
+		if len(claim.Former) >= maxFormer {
+			return fmt.Errorf("%d machines have lost this name already, and all of them have to be remembered: choose another --node-name for the new one", len(claim.Former))
+		}
+		claim.release(n.now())
+		return nil
+	})
 }
 
 func taken(node string) *wire.Refusal {
 	return refuse(wire.CodeNodeNameTaken, "node name %q is held by another machine: choose another --node-name, or, when this machine replaces it, run on the server: kedge node replace %s", node, node)
 }
 
-func (c *Claim) hold(device wire.Pin) {
+func (c *Claim) hold(device wire.Pin, now time.Time) {
+	if c.Device != device {
+		c.Changed = now.UTC().Truncate(time.Second)
+	}
 	c.Device = device
 	c.Former = slices.DeleteFunc(c.Former, func(former wire.Pin) bool { return former == device })
 }
 
-func (c *Claim) release() wire.Pin {
+func (c *Claim) release(now time.Time) wire.Pin {
 	device := c.Device
 	if device != (wire.Pin{}) {
 		c.Former = append(c.Former, device)
-		c.Former = c.Former[max(0, len(c.Former)-maxFormer):]
+		c.Changed = now.UTC().Truncate(time.Second)
 	}
 	c.Device = wire.Pin{}
 	return device
+}
+
+// Out says that the machine that holds the name is revoked.
+func (c *Claim) Out() bool { return slices.Contains(c.Revoked, c.Device) }
+
+// podsRefused says whether tokens of pods on the node are refused, because a machine
+// of this name was revoked: those from before the time at which the name changed
+// hands, or all of them, for a zero time, as long as it is that machine's.
+func (c *Claim) podsRefused() (before time.Time, ok bool) {
+	switch {
+	case len(c.Revoked) == 0:
+		return time.Time{}, false
+	case c.Out():
+		return time.Time{}, true
+	case c.Changed.IsZero():
+		// A record of a former version does not say it.
+		return time.Time{}, c.Device == (wire.Pin{})
+	}
+	return c.Changed, true
 }
 
 // set changes a claim, making it when there is none, and starts again when
@@ -250,7 +285,7 @@ func (c *Claim) data(into map[string][]byte) map[string][]byte {
 	if into == nil {
 		into = map[string][]byte{}
 	}
-	for _, key := range []string{keyDevice, keyRevoked, keyTrusts, keyIssuer, keyFrom, keyJoined} {
+	for _, key := range []string{keyDevice, keyRevoked, keyTrusts, keyIssuer, keyFrom, keyJoined, keyChanged} {
 		delete(into, key)
 	}
 	if c.Device != (wire.Pin{}) {
@@ -265,6 +300,9 @@ func (c *Claim) data(into map[string][]byte) map[string][]byte {
 	}
 	if c.Issuer != (wire.Pin{}) {
 		into[keyIssuer] = []byte(c.Issuer.String())
+	}
+	if !c.Changed.IsZero() {
+		into[keyChanged] = []byte(c.Changed.UTC().Format(timeFormat))
 	}
 	if c.From.IsValid() {
 		into[keyFrom], into[keyJoined] = []byte(c.From.String()), []byte(c.Joined.UTC().Format(timeFormat))
@@ -323,6 +361,7 @@ func parseClaim(stored *corev1.Secret) (Claim, error) {
 	if claim.Revoked, err = splitPins(stored.Data[keyRevoked]); err != nil {
 		return Claim{}, fmt.Errorf("claim of node %s: revoked: %w", node, err)
 	}
+	claim.Changed, _ = time.Parse(timeFormat, string(stored.Data[keyChanged]))
 	// These two are good to know and decide nothing here.
 	claim.Trusts, _ = splitPins(stored.Data[keyTrusts])
 	claim.Issuer, _ = wire.ParsePin(string(stored.Data[keyIssuer]))

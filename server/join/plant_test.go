@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/fake"
 
@@ -210,4 +211,13 @@ func requestOf(t *testing.T, m *machine) *http.Request {
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{parsed(t, m)}}
 	return r
+}
+
+// put stores a claim as it is.
+func put(t *testing.T, api kubernetes.Interface, claim *Claim) {
+	t.Helper()
+	stored := record(nodePrefix+claim.Node, nodeRecord, NodeType, claim.data(nil))
+	if _, err := api.CoreV1().Secrets(Namespace).Create(t.Context(), stored, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -74,7 +74,9 @@ type Server struct {
 	config Config
 	log    *slog.Logger
 	slots  chan struct{}
-	quiet  *quiet.Log
+	// working holds the devices ([wire.Pin]) whose request has passed its first checks.
+	working sync.Map
+	quiet   *quiet.Log
 
 	mu     sync.Mutex
 	client kubernetes.Interface

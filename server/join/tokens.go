@@ -75,9 +75,15 @@ type Tokens struct {
 	now    func() time.Time
 }
 
-// NewTokens returns the store behind client.
+// NewTokens returns the store behind client, with the machine's clock.
 func NewTokens(client kubernetes.Interface) *Tokens {
-	return &Tokens{client: client, now: time.Now}
+	return NewTokensAt(client, time.Now)
+}
+
+// NewTokensAt is [NewTokens] with another clock: a token has to end by that of the
+// servers, which is right where the machine's shows 1970.
+func NewTokensAt(client kubernetes.Interface, now func() time.Time) *Tokens {
+	return &Tokens{client: client, now: now}
 }
 
 // Create stores a new token and returns its id and secret, which cannot be
