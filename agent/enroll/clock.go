@@ -38,9 +38,15 @@ func (e *Enroll) learnTime(ctx context.Context, authorities []*x509.Certificate)
 	return nil
 }
 
-// learned hands on a time of the server.
+// agreement is how far two clocks that are both right may differ, the way of an
+// answer included.
+const agreement = 15 * time.Second
+
+// learned hands on a time of the server. As long as the machine's clock shows
+// another one it is asked for again and again: it may be the server's that is wrong,
+// and be set right.
 func (e *Enroll) learned(now time.Time) {
-	e.timed.Store(true)
+	e.timed.Store(time.Until(now).Abs() < agreement)
 	e.config.Learn(now)
 }
 

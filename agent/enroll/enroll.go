@@ -51,6 +51,8 @@ type Enroll struct {
 	authorities      []*x509.Certificate
 	certs            []*x509.Certificate
 	addressesChanged bool
+	// following says that the token names an authority that the node does not know.
+	following bool
 }
 
 // pace holds how fast things are tried again.
@@ -156,6 +158,9 @@ func (e *Enroll) Join(ctx context.Context) error {
 		}
 		e.adopt(id)
 		if e.config.Issue == nil {
+			if err := e.follow(ctx, id.record); err != nil {
+				return err
+			}
 			return e.writeKubeconfigs()
 		}
 		if _, end := span(id.certs); e.config.Now().Before(end) && e.authoritiesUnchanged() {
@@ -176,14 +181,40 @@ func (e *Enroll) checkSame(record *Record) error {
 	if record.Node != e.config.NodeName {
 		return fmt.Errorf("this data directory belongs to node %q, not %q: start with --node-name %s, or begin again with: kedge reset", record.Node, e.config.NodeName, record.Node)
 	}
+	return nil
+}
+
+// follow joins again where the token names an authority that the node was never
+// told of. The authorities may have been replaced while it was off, and then its
+// servers know the machine; or the token is another cluster's, and theirs do not. A
+// server that does not answer is no reason to wait long: see [Enroll.renew].
+func (e *Enroll) follow(ctx context.Context, record *Record) error {
+	token, foreign, err := e.foreignToken(record)
+	if err != nil || !foreign {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	err = (&attempt{enroll: e, token: token, again: true}).try(ctx)
+	switch {
+	case err == nil:
+		e.log.Info("joined again with a token that names another authority", "former", record.Pin, "authority", token.Pin)
+		return e.reload()
+	case isPermanent(err):
+		return fmt.Errorf("this node has joined the cluster with CA %s, but the token is for %s, and that server says: %w: remove the token, or begin again with: kedge reset", record.Pin, token.Pin, err)
+	}
+	e.log.Warn("the token names an authority that this node does not know, and no server answers; going on with what it has", "authority", token.Pin, "error", err)
+	return nil
+}
+
+// foreignToken returns the token, and whether it names an authority that the node
+// was never told of.
+func (e *Enroll) foreignToken(record *Record) (token wire.Token, foreign bool, err error) {
 	if e.config.Issue != nil || e.config.Token == "" {
-		return nil
+		return wire.Token{}, false, nil
 	}
-	token, err := wire.ParseToken(e.config.Token)
-	if err == nil && !record.knows(token.Pin) {
-		return fmt.Errorf("this node has joined the cluster with CA %s, but the token is for %s: remove the token, or begin again with: kedge reset", record.Pin, token.Pin)
-	}
-	return err
+	token, err = wire.ParseToken(e.config.Token)
+	return token, err == nil && !record.knows(token.Pin), err
 }
 
 // authoritiesUnchanged is false on a server whose authorities are others than
@@ -199,6 +230,7 @@ func (e *Enroll) adopt(id *onDisk) {
 	e.identity = &Identity{Node: id.record.Node, Files: e.files, Cluster: id.record.Cluster, Pin: pki.PinOf(id.authorities[0])}
 	e.authorities, e.certs = id.authorities, id.certs
 	e.addressesChanged = !sameAddresses(id.record.NodeIPs, e.config.NodeIPs)
+	_, e.following, _ = e.foreignToken(id.record)
 }
 
 // reload adopts what save has written.
@@ -283,6 +315,8 @@ type attempt struct {
 	token  wire.Token
 	keys   *keys
 	ca     *x509.Certificate
+	// again asks for what the machine has already; see [wire.QueryAgain].
+	again bool
 	// madeDevice says that the device key on disk is ours to remove, until an
 	// unanswered request might have told the server about it.
 	madeDevice bool
@@ -313,7 +347,11 @@ func (a *attempt) try(ctx context.Context) error {
 	}
 	client := e.config.newClient(pki.ServerTLS(pki.Pool(a.ca), e.config.Now), e.config.Now)
 	defer client.closer()
-	response, err := client.post(ctx, wire.PathJoin, a.token.Bearer(), request)
+	path := wire.PathJoin
+	if a.again {
+		path += "?" + wire.QueryAgain + "=true"
+	}
+	response, err := client.post(ctx, path, a.token.Bearer(), request)
 	if err != nil {
 		if errors.Is(err, errUnanswered) {
 			a.madeDevice = false

@@ -141,7 +141,7 @@ func (e *Enroll) due() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	at, _ := span(e.certs)
-	return e.addressesChanged || !e.config.Now().Before(at)
+	return e.addressesChanged || e.following || !e.config.Now().Before(at)
 }
 
 func (e *Enroll) end() time.Time {
@@ -165,21 +165,25 @@ func (e *Enroll) life() time.Duration {
 // renew asks for new certificates for the same keys with the present one. One
 // that has ended is shown as well: the server takes it, beside the proof of the
 // device's key, for as long as its --certificate-grace says. After that only a
-// token helps.
+// token helps, as it does where all authorities that the node knows are gone.
 func (e *Enroll) renew(ctx context.Context, asked *asked) error {
 	newKeys := asked != nil && asked.newKeys
 	if e.config.Issue != nil {
 		return e.issueLocally(ctx, newKeys)
 	}
 	err := e.renewAtServer(ctx, newKeys)
-	if !isPermanent(err) || e.config.Token == "" || e.config.Now().Before(e.end()) {
+	if !isPermanent(err) || e.config.Token == "" {
 		return err
 	}
-	token, bad := wire.ParseToken(e.config.Token)
+	record, bad := readRecord(e.files.Record)
 	if bad != nil {
 		return err
 	}
-	if again := (&attempt{enroll: e, token: token}).try(ctx); again != nil {
+	token, foreign, bad := e.foreignToken(record)
+	if bad != nil || (!foreign && e.config.Now().Before(e.end())) {
+		return err
+	}
+	if again := (&attempt{enroll: e, token: token, again: foreign}).try(ctx); again != nil {
 		return errors.Join(err, fmt.Errorf("join again with the token: %w", again))
 	}
 	return e.reload()

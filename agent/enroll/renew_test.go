@@ -253,6 +253,24 @@ func TestTimeIsLearnedWhereTheClockIsWrong(t *testing.T) {
 	}
 }
 
+func TestTimeIsLearnedAnewWhenTheServersClockIsSetRight(t *testing.T) {
+	clock := &movable{}
+	clock.advance(24 * time.Hour) // the machine's own is right
+	s := newSite(t, clock.now)
+	config := s.config(t)
+	var told atomic.Int64
+	config.Learn = func(now time.Time) { told.Store(int64(time.Until(now))) }
+	config.Now = func() time.Time { return time.Now().Add(time.Duration(told.Load())) }
+	e := mustJoin(t, config)
+	run(t, e)
+	if ahead := time.Duration(told.Load()); ahead < 23*time.Hour {
+		t.Fatal("it goes by another clock than the server's:", ahead)
+	}
+	clock.advance(-24 * time.Hour)
+	eventually(t, "the right time", func() bool { return time.Duration(told.Load()).Abs() < time.Minute })
+	eventually(t, "it is believed", e.timed.Load)
+}
+
 func TestTimeCountsOnlyWithTheSignatureOfAnAuthorityOfTheNode(t *testing.T) {
 	s, other := newSite(t, time.Now), newSite(t, time.Now)
 	config := s.config(t)
