@@ -66,7 +66,7 @@ func (s *Server) rotationNodes(ctx context.Context) ([]rotation.Node, error) {
 			for _, pin := range claims[at].Trusts {
 				n.Trusts = append(n.Trusts, pin.String())
 			}
-			n.Issuer = claims[at].Issuer.String()
+			n.Issuer, n.Out = claims[at].Issuer.String(), claims[at].Out()
 		}
 		nodes = append(nodes, n)
 	}

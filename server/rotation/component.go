@@ -42,6 +42,9 @@ func (r *Rotation) Component(needs ...string) lifecycle.Component {
 			// After a start somebody may still know an authority that is gone.
 			round := &asking{Rotation: r, forgetting: true, asked: map[string]asked{}}
 			for {
+				if r.ownLate.Load() && r.own(ctx) == nil {
+					r.ownLate.Store(false)
+				}
 				round.all(ctx)
 				select {
 				case <-ctx.Done():
@@ -85,7 +88,7 @@ func (r *asking) all(ctx context.Context) {
 	var work sync.WaitGroup
 	slots := make(chan struct{}, maxAsked)
 	for _, n := range nodes {
-		if !n.Connected || !behind(a, n) {
+		if !n.Connected || n.Out || !behind(a, n) {
 			continue
 		}
 		r.forgetting = true

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/kedge-io/kedge/server/certs"
@@ -18,6 +19,10 @@ import (
 // every five minutes (k8s.io/client-go/transport).
 const Settling = 6 * time.Minute
 
+// ownPatience bounds the wait for the server's own node. It renews in the same
+// process, in milliseconds, once its part of it runs.
+const ownPatience = 30 * time.Second
+
 // Node is what is known of a node and the authorities.
 type Node struct {
 	Name string `json:"name"`
@@ -27,6 +32,8 @@ type Node struct {
 	// when it renewed last; Issuer is that of the authority of its certificate then.
 	Trusts []string `json:"trusts,omitempty"`
 	Issuer string   `json:"issuer,omitempty"`
+	// Out tells that its machine is revoked. Nobody waits for it.
+	Out bool `json:"out,omitempty"`
 	// Ready tells that the next step does not harm it.
 	Ready bool `json:"ready"`
 }
@@ -58,6 +65,8 @@ type Rotation struct {
 	config Config
 	kick   chan struct{}
 	pace   pace
+	// ownLate tells that the server's own node has not renewed after a step.
+	ownLate atomic.Bool
 
 	mu sync.Mutex // one step at a time
 }
@@ -116,6 +125,9 @@ func (r *Rotation) Report(ctx context.Context) (Report, error) {
 
 // ready says whether a node bears the step after the present phase.
 func ready(state certs.State, n Node) bool {
+	if n.Out {
+		return true
+	}
 	switch state.Phase {
 	case certs.PhasePrepared:
 		return state.Crossed || slices.Contains(n.Trusts, state.Next)
@@ -155,10 +167,12 @@ func (r *Rotation) Step(ctx context.Context, name string, force bool) (Report, e
 	if err != nil {
 		return Report{State: state}, err
 	}
-	if err := r.own(ctx); err != nil {
-		return Report{State: state}, fmt.Errorf("the step is done, but the server's own node has not renewed: %w", err)
-	}
+	err = r.own(ctx)
+	r.ownLate.Store(err != nil)
 	r.wake()
+	if err != nil {
+		return Report{State: state}, fmt.Errorf("the step is done and nothing of it is to be repeated, but the server's own node has not renewed, which is tried on: %w; see why with: kedge status", err)
+	}
 	report, err := r.Report(ctx)
 	if err != nil {
 		// The step is done, and that is what was asked for.
@@ -168,12 +182,21 @@ func (r *Rotation) Step(ctx context.Context, name string, force bool) (Report, e
 	return report, nil
 }
 
-// own renews the certificates of the server's own node, which is never far away.
+// own renews the certificates of the server's own node, which is never far away, but
+// may be starting, or not get further.
 func (r *Rotation) own(ctx context.Context) error {
 	if r.config.RenewOwn == nil {
 		return nil
 	}
-	return r.config.RenewOwn(ctx)
+	ctx, cancel := context.WithTimeoutCause(ctx, ownPatience, fmt.Errorf("it does not answer within %s", ownPatience))
+	defer cancel()
+	if err := r.config.RenewOwn(ctx); err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return err
+	}
+	return nil
 }
 
 // allowed says who is in the way of a step.
@@ -196,6 +219,12 @@ func (r *Rotation) allowed(ctx context.Context, step string, force bool) error {
 	if step == Finish && r.config.Now().Before(report.Settled) {
 		return fmt.Errorf("%w: parts of Kubernetes read authorities every five minutes only: wait until %s, or use --force",
 			ErrNotReady, report.Settled.UTC().Format(time.RFC3339))
+	}
+	if step == Finish {
+		// It must trust the next authorities before the former ones are gone.
+		if err := r.own(ctx); err != nil {
+			return fmt.Errorf("%w: the server's own node does not renew (%w): see why with kedge status, or use --force and restart kedge here", ErrNotReady, err)
+		}
 	}
 	return nil
 }

@@ -38,6 +38,7 @@ type fleet struct {
 
 type member struct {
 	connected bool
+	out       bool     // revoked
 	trusts    []string // what it trusts
 	issuer    string   // whose certificate it shows
 	told      Node     // what the server has noted
@@ -91,7 +92,7 @@ func (f *fleet) list(context.Context) ([]Node, error) {
 	var nodes []Node
 	for name, m := range f.nodes {
 		n := m.told
-		n.Name, n.Connected = name, m.connected
+		n.Name, n.Connected, n.Out = name, m.connected, m.out
 		nodes = append(nodes, n)
 	}
 	return nodes, nil
