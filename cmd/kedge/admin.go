@@ -10,12 +10,14 @@ import (
 	"os"
 	"time"
 
+	"github.com/kedge-io/kedge/internal/clock"
 	"github.com/kedge-io/kedge/internal/kubeclient"
 	"github.com/kedge-io/kedge/internal/paths"
 	"github.com/kedge-io/kedge/internal/pki"
 	"github.com/kedge-io/kedge/internal/version"
 	"github.com/kedge-io/kedge/internal/wire"
 	"github.com/kedge-io/kedge/server/certs"
+	"github.com/kedge-io/kedge/server/join"
 	"github.com/spf13/cobra"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/kubernetes"
@@ -30,7 +32,12 @@ type admin struct {
 	config *rest.Config
 	client kubernetes.Interface
 	certs  certs.Paths
+	// now is the time as the server of this host knows it.
+	now func() time.Time
 }
+
+// tokens is the store of join tokens.
+func (a *admin) tokens() *join.Tokens { return join.NewTokensAt(a.client, a.now) }
 
 // openAdmin uses the server of the data directory, or KUBECONFIG where there
 // is none.
@@ -38,7 +45,8 @@ func openAdmin(cmd *cobra.Command, dataDir *string) (*admin, error) {
 	if _, err := loadOptions(cmd); err != nil {
 		return nil, err
 	}
-	certPaths := certs.NewPaths(paths.New(*dataDir))
+	layout := paths.New(*dataDir)
+	certPaths := certs.NewPaths(layout)
 	path, err := adminKubeconfig(certPaths.AdminKubeconfig, os.Getenv("KUBECONFIG"))
 	if err != nil {
 		return nil, err
@@ -52,7 +60,8 @@ func openAdmin(cmd *cobra.Command, dataDir *string) (*admin, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kubeconfig %s: %w", path, err)
 	}
-	return &admin{config: config, client: client, certs: certPaths}, nil
+	now := clock.Open(layout.LastSeen(), built(), nil).Now
+	return &admin{config: config, client: client, certs: certPaths, now: now}, nil
 }
 
 // adminKubeconfig prefers the server of this host: its CA is certain to be the

@@ -59,7 +59,7 @@ func newTokenCreateCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		id, secret, err := join.NewTokens(admin.client).Create(cmd.Context(), *options)
+		id, secret, err := admin.tokens().Create(cmd.Context(), *options)
 		if err != nil {
 			return admin.explain(err)
 		}
@@ -82,7 +82,7 @@ func newTokenRotateCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		id, secret, deleted, err := join.NewTokens(admin.client).Rotate(cmd.Context(), *options)
+		id, secret, deleted, err := admin.tokens().Rotate(cmd.Context(), *options)
 		if id == "" {
 			return admin.explain(err)
 		}
@@ -114,7 +114,7 @@ func newTokenDeleteCommand() *cobra.Command {
 		if !wire.ValidTokenID(args[0]) {
 			return usageError(fmt.Errorf("token id %.40q must be %d characters of a-z and 0-9: kedge token list shows the ids", args[0], wire.TokenIDLength))
 		}
-		if err := join.NewTokens(admin.client).Delete(cmd.Context(), args[0]); err != nil {
+		if err := admin.tokens().Delete(cmd.Context(), args[0]); err != nil {
 			return admin.explain(err)
 		}
 		_, err = fmt.Fprintf(cmd.OutOrStdout(), "token %s deleted\n", args[0])
@@ -139,11 +139,11 @@ func newTokenListCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		tokens, err := join.NewTokens(admin.client).List(cmd.Context())
+		tokens, err := admin.tokens().List(cmd.Context())
 		if err != nil {
 			return admin.explain(err)
 		}
-		return writeTokens(cmd.OutOrStdout(), tokens, time.Now(), *output)
+		return writeTokens(cmd.OutOrStdout(), tokens, admin.now(), *output)
 	}
 	return cmd
 }
