@@ -13,12 +13,7 @@ import (
 	"github.com/kedge-io/kedge/tests/lab/cluster"
 )
 
-func TestMain(m *testing.M) {
-	if code, done := clockMain(); done {
-		os.Exit(code)
-	}
-	os.Exit(lab.Main(m))
-}
+func TestMain(m *testing.M) { os.Exit(lab.Main(m)) }
 
 // failure is a start that must not work.
 type failure struct {
