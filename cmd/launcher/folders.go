@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/kedge-io/kedge/internal/config"
 	"github.com/kedge-io/kedge/internal/paths"
 )
@@ -66,6 +68,26 @@ func runningFrom(proc, id string, uid int) []string {
 		}
 	}
 	return found
+}
+
+// guarded tells whether nobody but root and this user can change what is found at
+// dir: a process may run from a folder of somebody else, who would exchange the
+// program between the look at it and its start. Folders that a person has named are
+// trusted.
+func guarded(dir string, uid int) bool {
+	for ; ; dir = filepath.Dir(dir) {
+		var st unix.Stat_t
+		if err := unix.Lstat(dir, &st); err != nil || st.Uid != 0 && int(st.Uid) != uid {
+			return false
+		}
+		// In a sticky folder others cannot rename what is not theirs.
+		if st.Mode&0o022 != 0 && st.Mode&unix.S_ISVTX == 0 {
+			return false
+		}
+		if dir == filepath.Dir(dir) {
+			return true
+		}
+	}
 }
 
 func isTool(argv []string) bool {

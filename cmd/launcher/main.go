@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -63,7 +65,10 @@ func ensure(p *payload.Payload, folders []string) (string, error) {
 	if path := firstReady(p.Trailer, folders); path != "" {
 		return path, nil
 	}
-	if path := firstReady(p.Trailer, runningFrom("/proc", p.ID(), os.Geteuid())); path != "" {
+	running := slices.DeleteFunc(runningFrom("/proc", p.ID(), os.Geteuid()), func(dir string) bool {
+		return !guarded(filepath.Dir(program(dir, p.ID())), os.Geteuid())
+	})
+	if path := firstReady(p.Trailer, running); path != "" {
 		return path, nil
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)

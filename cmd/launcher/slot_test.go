@@ -133,6 +133,11 @@ func TestProgramOfARunningDaemonIsUsedFromElsewhere(t *testing.T) {
 	if now := h.good(); now.Path != r.Path {
 		t.Errorf("started %s beside a daemon from %s", now.Path, r.Path)
 	}
+	must(t, os.Chmod(filepath.Dir(r.Path), 0o777))
+	if now := h.good(); !strings.HasPrefix(now.Path, elsewhere) {
+		t.Errorf("started %s, which everybody can exchange", now.Path)
+	}
+	must(t, os.RemoveAll(elsewhere))
 	must(t, stdin.Close())
 	must(t, daemon.Wait())
 	if now := h.good(); !strings.HasPrefix(now.Path, elsewhere) {
@@ -151,6 +156,28 @@ func TestOnlyProcessesOfTheSameUserAreFollowed(t *testing.T) {
 	}
 	if got := runningFrom(proc, id, os.Geteuid()+1); len(got) != 0 {
 		t.Errorf("another user finds %q", got)
+	}
+}
+
+func TestFoldersThatOthersCanChangeAreNotFollowed(t *testing.T) {
+	needRoot(t)
+	dir := filepath.Join(t.TempDir(), "data")
+	must(t, os.Mkdir(dir, 0o755))
+	link := dir + ".link"
+	must(t, os.Symlink(dir, link))
+	if !guarded(dir, 0) || guarded(link, 0) || guarded(dir+"/none", 0) {
+		t.Errorf("guarded: %v, by a link %v, what is not there %v", guarded(dir, 0), guarded(link, 0), guarded(dir+"/none", 0))
+	}
+	for _, mode := range []os.FileMode{0o775, 0o757} {
+		must(t, os.Chmod(filepath.Dir(dir), mode))
+		if guarded(dir, 0) {
+			t.Errorf("below a folder with the mode %v", mode)
+		}
+	}
+	must(t, os.Chmod(filepath.Dir(dir), 0o755))
+	must(t, os.Chown(filepath.Dir(dir), nobody, nobody))
+	if guarded(dir, 0) || !guarded(dir, nobody) {
+		t.Errorf("below a folder of another user: %v; of one's own: %v", guarded(dir, 0), guarded(dir, nobody))
 	}
 }
 
