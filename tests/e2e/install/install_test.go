@@ -2,6 +2,8 @@
 package install
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +12,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kedge-io/kedge/internal/testx"
 	"github.com/kedge-io/kedge/tests/lab"
@@ -52,8 +55,57 @@ func TestNodeFromNothingButCurl(t *testing.T) {
 		t.Errorf("again, it says:\n%s", out)
 	}
 
+	cluster.Must(t, cluster.InstallApp(t.Context(), h, ""))
+	c.CreatePod(t, cluster.AppPod("web", edge))
+	c.WaitPods(t, "default", "app=web", 1)
+	t.Run("upgraded by the same line", func(t *testing.T) { upgrade(t, c, h, command) })
+
 	t.Log(run(t, h, "/usr/local/bin/kedge-uninstall.sh"))
 	compare(t, before, look(t, h))
+}
+
+// upgrade has the server hand out another release, with its pod running on the host.
+func upgrade(t *testing.T, c *cluster.Cluster, h *lab.Host, command string) {
+	newer := cluster.ReleaseFile(t, cluster.NextBinary(t))
+	pods := c.WaitPods(t, "default", "app=web", 1)
+	container := pods[0].Status.ContainerStatuses[0].ContainerID
+	version := func() string {
+		node, err := c.Client.CoreV1().Nodes().Get(t.Context(), edge, metav1.GetOptions{})
+		cluster.Must(t, err)
+		return node.Status.NodeInfo.KubeletVersion
+	}
+	was, daemon := version(), pidOf(t, h)
+	dist := c.Server.Host.OnDisk("/var/lib/kedge/server/dist/kedge-linux-amd64")
+	cluster.Must(t, os.Remove(dist))
+	cluster.Must(t, os.Link(newer, dist))
+
+	start := time.Now()
+	t.Log(run(t, h, command))
+	if pidOf(t, h) == daemon {
+		t.Error("kedge was not started again")
+	}
+	testx.Eventually(t, cluster.Patience, "the node is of the new version, and its pod as before", func(ctx context.Context) error {
+		if now := version(); now == was {
+			return fmt.Errorf("its version is %s", now)
+		}
+		_, err := c.TryKubectl(ctx, "exec", "web", "--", "sum", "/app")
+		return err
+	})
+	t.Logf("upgraded in %s", time.Since(start).Round(100*time.Millisecond))
+	pod := c.WaitPods(t, "default", "app=web", 1)[0].Status.ContainerStatuses[0]
+	if pod.ContainerID != container || pod.RestartCount != 0 {
+		t.Errorf("the container was %s and is %s, restarted %d times", container, pod.ContainerID, pod.RestartCount)
+	}
+	if out := run(t, h, command); !strings.Contains(out, "nothing was changed") {
+		t.Errorf("and again, it says:\n%s", out)
+	}
+	testx.Eventually(t, cluster.Patience, "the former program is gone, and nothing was restarted for it", func(context.Context) error {
+		programs, err := filepath.Glob(h.Path("/var/lib/kedge/data/*/bin/kedge"))
+		if err == nil && len(programs) != 1 {
+			err = fmt.Errorf("there are %q", programs)
+		}
+		return err
+	})
 }
 
 // joinCommand is the line that the server prints, with what only the laboratory

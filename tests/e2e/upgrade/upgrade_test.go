@@ -21,7 +21,7 @@ import (
 func TestMain(m *testing.M) { os.Exit(lab.Main(m)) }
 
 func TestRestartAndUpgradeLeavePodsAlone(t *testing.T) {
-	newer := cluster.ReleaseFile(t, next(t))
+	newer := cluster.ReleaseFile(t, cluster.NextBinary(t))
 	t.Setenv("KEDGE_BINARY", cluster.ReleaseFile(t, cluster.Binary(t)))
 	c := cluster.New(t, lab.ServerAndEdges(1), cluster.Options{})
 	nodes := slices.Concat(c.Agents, []*cluster.Node{c.Server})
@@ -119,19 +119,4 @@ func facts(t *testing.T, c *cluster.Cluster, nodes []*cluster.Node) map[string]f
 		all[n.Name()] = fact{node.Status.NodeInfo.KubeletVersion, bundle, strings.Join(programs, " ")}
 	}
 	return all
-}
-
-// next is the binary to upgrade to: $KEDGE_BINARY_NEW, or build/next/kedge of the repository.
-func next(t *testing.T) string {
-	t.Helper()
-	path := os.Getenv("KEDGE_BINARY_NEW")
-	if path == "" {
-		root, err := testx.RepoRoot()
-		cluster.Must(t, err)
-		path = filepath.Join(root, "build", "next", "kedge")
-	}
-	if _, err := os.Stat(path); err != nil {
-		testx.Missing(t, path+" (make next)")
-	}
-	return path
 }

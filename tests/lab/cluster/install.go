@@ -43,6 +43,21 @@ func Binary(t testing.TB) string {
 	return path
 }
 
+// NextBinary is the kedge to upgrade to: $KEDGE_BINARY_NEW, or build/next/kedge of the repository.
+func NextBinary(t testing.TB) string {
+	t.Helper()
+	path := os.Getenv("KEDGE_BINARY_NEW")
+	if path == "" {
+		root, err := testx.RepoRoot()
+		Must(t, err)
+		path = filepath.Join(root, "build", "next", "kedge")
+	}
+	if _, err := os.Stat(path); err != nil {
+		testx.Missing(t, path+" (make next)")
+	}
+	return path
+}
+
 // ReleaseFile packs a program as a release is, though less: into one file of 60 MB that is removed
 // when the test ends.
 func ReleaseFile(t testing.TB, program string) string {
