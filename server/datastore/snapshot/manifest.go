@@ -24,6 +24,10 @@ const (
 // cut, changed, or something else altogether.
 var ErrDamaged = errors.New("not a whole snapshot")
 
+// ErrNewer is wrapped by the error about a snapshot whose format this program does
+// not know yet.
+var ErrNewer = errors.New("it was made by a newer kedge")
+
 // Manifest says what is in a snapshot. It is not secret.
 type Manifest struct {
 	Format int `json:"format"`
@@ -107,7 +111,7 @@ func parseManifest(raw []byte) (Manifest, error) {
 		return m, fmt.Errorf("%w: its manifest cannot be read: %w", ErrDamaged, err)
 	}
 	if version.Format > Format {
-		return m, fmt.Errorf("snapshot has format %d and this kedge reads up to %d: use a newer kedge", version.Format, Format)
+		return m, fmt.Errorf("%w: it has format %d and this one reads up to %d: use the newer one", ErrNewer, version.Format, Format)
 	}
 	if err := json.Unmarshal(raw, &m); err != nil {
 		return m, fmt.Errorf("%w: its manifest cannot be read: %w", ErrDamaged, err)

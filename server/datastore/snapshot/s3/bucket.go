@@ -34,13 +34,14 @@ type Bucket struct {
 
 // New checks cfg and reads the file of the authority. It connects to nobody.
 func New(cfg Config) (*Bucket, error) {
-	cfg.Folder = strings.Trim(cfg.Folder, "/")
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	// As keys are made: one name for what is kept and for what is listed.
+	cfg.Folder = strings.Trim(path.Clean("/"+cfg.Folder), "/")
 	transport, err := cfg.transport()
 	if err != nil {
 		return nil, err
@@ -77,6 +78,9 @@ func (b *Bucket) Upload(ctx context.Context, path string) error {
 		return fmt.Errorf("upload snapshot: %w", err)
 	}
 	b.abandonOld(ctx, filepath.Dir(path))
+	if err := b.notForeign(ctx, path); err != nil {
+		return err
+	}
 	info, err := b.client.PutObject(ctx, b.cfg.Bucket, b.key(file), f, st.Size(), minio.PutObjectOptions{
 		ContentType: "application/zstd", PartSize: partSize, NumThreads: 1,
 	})
@@ -92,6 +96,29 @@ func (b *Bucket) Upload(ctx context.Context, path string) error {
 		return fmt.Errorf("upload to %s: read it back: %w", b.Location(file), err)
 	}
 	return a.Close()
+}
+
+// notForeign makes sure that no snapshot of another cluster is overwritten: two
+// servers of the same name, with one schedule, give the same names.
+func (b *Bucket) notForeign(ctx context.Context, local string) error {
+	file := filepath.Base(local)
+	there, _, err := b.Open(ctx, file)
+	if err != nil {
+		return nil //nolint:nilerr // there is none, or none that could be restored; else the upload says what is wrong
+	}
+	theirs := there.Manifest()
+	own, err := snapshot.Open(local)
+	if err != nil {
+		return err
+	}
+	ours := own.Manifest()
+	if err := errors.Join(own.Close(), there.Close()); err != nil {
+		return err
+	}
+	if theirs.Recovery != ours.Recovery {
+		return fmt.Errorf("upload to %s: there is one of another cluster, which is left as it is: give each cluster a --snapshot-s3-folder or a --snapshot-name of its own", b.Location(file))
+	}
+	return nil
 }
 
 // abandonTime is how long a server is asked to forget an upload that failed. What it
@@ -112,7 +139,7 @@ func (b *Bucket) abandon(ctx context.Context, key string) {
 // be done is no reason to upload nothing. local is the folder of snapshots here.
 func (b *Bucket) abandonOld(ctx context.Context, local string) {
 	for u := range b.client.ListIncompleteUploads(ctx, b.cfg.Bucket, b.prefix(), true) {
-		if u.Err != nil || !b.owns(u.Key, local) {
+		if u.Err != nil || !b.owns(u.Key, local, u.Initiated) {
 			continue
 		}
 		if err := b.client.RemoveIncompleteUpload(ctx, b.cfg.Bucket, u.Key); err == nil {
@@ -121,16 +148,24 @@ func (b *Bucket) abandonOld(ctx context.Context, local string) {
 	}
 }
 
-// owns tells whether key is that of a snapshot of this node, right in the folder.
-// Where the name could be another node's as well, the local file of that name says.
-func (b *Bucket) owns(key, local string) bool {
+// forgotten is after what time nobody goes on with an upload that was begun.
+const forgotten = 24 * time.Hour
+
+// owns tells whether an upload to key that was begun is one of this server, right in
+// the folder. A name may be that of another node's, or of another cluster's with a
+// node of the same name, which uploads just now; so the local file of that name
+// says, or the time that has gone by.
+func (b *Bucket) owns(key, local string, begun time.Time) bool {
 	file, ok := strings.CutPrefix(key, b.prefix())
 	if !ok || snapshot.CheckFile(file) != nil {
 		return false
 	}
 	of, sure := snapshot.Node(file, b.cfg.Node)
-	if !of || sure {
-		return of
+	if !of {
+		return false
+	}
+	if sure && time.Since(begun) > forgotten {
+		return true
 	}
 	a, err := snapshot.Open(filepath.Join(local, file))
 	if err != nil {
@@ -145,39 +180,6 @@ func (b *Bucket) prefix() string {
 		return ""
 	}
 	return b.cfg.Folder + "/"
-}
-
-// smallTimeout bounds what moves few bytes: nobody waits for an upload's time to
-// hear that a server is gone.
-const smallTimeout = 2 * time.Minute
-
-// List returns the snapshots in the folder whose names begin with prefix, as
-// [snapshot.List] does.
-func (b *Bucket) List(ctx context.Context, prefix string) ([]snapshot.Entry, error) {
-	ctx, cancel := context.WithTimeout(ctx, min(b.cfg.Timeout, smallTimeout))
-	defer cancel()
-	var out []snapshot.Entry
-	for o := range b.client.ListObjectsIter(ctx, b.cfg.Bucket, minio.ListObjectsOptions{Prefix: b.prefix() + prefix}) {
-		if o.Err != nil {
-			return nil, fmt.Errorf("list s3://%s/%s: %w", b.cfg.Bucket, b.prefix(), b.explain(o.Err))
-		}
-		file := strings.TrimPrefix(o.Key, b.prefix())
-		if snapshot.CheckFile(file) != nil {
-			continue
-		}
-		e := snapshot.Entry{File: file, Location: b.Location(file), Bytes: o.Size, Modified: o.LastModified}
-		a, err := b.read(ctx, file, o.Size)
-		if err == nil {
-			m := a.Manifest()
-			e.Manifest = &m
-		} else if e.Problem = err.Error(); !errors.Is(err, snapshot.ErrDamaged) {
-			// It may be whole: nothing is decided without knowing.
-			return nil, fmt.Errorf("list %s: %w", e.Location, err)
-		}
-		out = append(out, e)
-	}
-	snapshot.Sort(out)
-	return out, nil
 }
 
 // Delete removes a file; one that is not there is no error.

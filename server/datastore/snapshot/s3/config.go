@@ -125,7 +125,7 @@ func (c Config) transport() (*http.Transport, error) {
 		// Bytes of objects are compared: nobody may pack them on the way.
 		DisableCompression:  true,
 		TLSHandshakeTimeout: 15 * time.Second, ExpectContinueTimeout: 10 * time.Second,
-		ResponseHeaderTimeout: time.Minute, IdleConnTimeout: 30 * time.Second, MaxIdleConnsPerHost: 4,
+		ResponseHeaderTimeout: time.Minute, IdleConnTimeout: 30 * time.Second, MaxIdleConnsPerHost: readers,
 		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: c.SkipVerify}, //nolint:gosec // asked for, and said in the log
 	}
 	if c.CAFile == "" {

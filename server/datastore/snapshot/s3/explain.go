@@ -20,12 +20,15 @@ func (b *Bucket) explain(err error) error {
 	}
 	var unknown x509.UnknownAuthorityError
 	var host x509.HostnameError
+	var invalid x509.CertificateInvalidError
 	var record tls.RecordHeaderError
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("it was not done after --snapshot-s3-timeout %s: %w", b.cfg.Timeout, err)
+		return fmt.Errorf("it was not done in time (--snapshot-s3-timeout %s; %s at most for what moves few bytes): %w", b.cfg.Timeout, smallTimeout, err)
 	case errors.As(err, &unknown):
 		return fmt.Errorf("the certificate of %s comes from an authority that this host does not know: name its file with --snapshot-s3-endpoint-ca: %w", b.cfg.Endpoint, err)
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return fmt.Errorf("the certificate of %s is not valid at the time that this host's clock shows: look at both: %w", b.cfg.Endpoint, err)
 	case errors.As(err, &host):
 		return fmt.Errorf("the certificate of %s is for somebody else: %w", b.cfg.Endpoint, err)
 	case errors.As(err, &record), strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
@@ -50,8 +53,11 @@ func (b *Bucket) explainAnswer(answer minio.ErrorResponse) error {
 	case "AccessDenied":
 		remedy = "the access key has no right to do this in bucket " + b.cfg.Bucket
 	default:
-		if answer.StatusCode == http.StatusForbidden {
+		switch {
+		case answer.StatusCode == http.StatusForbidden:
 			remedy = "the server refuses the access key or its secret"
+		case answer.StatusCode >= 300 && answer.StatusCode < 400:
+			remedy = "the server sends requests elsewhere: name that place itself with --snapshot-s3-endpoint and --snapshot-s3-region"
 		}
 	}
 	if remedy == "" {

@@ -29,7 +29,13 @@ func (b *Bucket) Open(ctx context.Context, file string) (*snapshot.Archive, int6
 }
 
 func (b *Bucket) read(ctx context.Context, file string, size int64) (*snapshot.Archive, error) {
-	return snapshot.Read(&ranges{fetch: func(off, n int64) ([]byte, error) { return b.fetch(ctx, file, off, n) }, size: size}, size)
+	r := &ranges{fetch: func(off, n int64) ([]byte, error) { return b.fetch(ctx, file, off, n) }, size: size}
+	a, err := snapshot.Read(r, size)
+	if r.err != nil {
+		// What did not come says nothing of what is there.
+		return nil, r.err
+	}
+	return a, err
 }
 
 // fetch is n bytes of file from off on.
@@ -85,6 +91,10 @@ func (b *Bucket) Download(ctx context.Context, file, path string) (err error) {
 		if err == nil {
 			continue
 		}
+		var disk *os.PathError
+		if errors.As(err, &disk) {
+			return fmt.Errorf("download %s: %w", b.Location(file), err)
+		}
 		// As long as bytes come, it goes on: a thin line is no failure.
 		if fruitless++; fruitless > maxTries || ctx.Err() != nil || !lifecycle.Pause(ctx, time.Second<<min(fruitless, 4)) {
 			return fmt.Errorf("download %s: %d of %d bytes: %w", b.Location(file), done, info.Size, b.explain(err))
@@ -119,6 +129,7 @@ type ranges struct {
 	size  int64
 	at    int64
 	have  []byte
+	err   error // of the last fetch
 }
 
 // ReadAt implements [io.ReaderAt].
@@ -130,7 +141,7 @@ func (r *ranges) ReadAt(b []byte, off int64) (int, error) {
 		}
 		if off < r.at || off >= r.at+int64(len(r.have)) {
 			have, err := r.fetch(off, min(max(portion, int64(len(b)-n)), r.size-off))
-			if err != nil {
+			if r.err = err; err != nil {
 				return n, err
 			}
 			r.at, r.have = off, have

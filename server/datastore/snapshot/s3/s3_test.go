@@ -149,23 +149,27 @@ func TestUploadsOfOtherNodesAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	e := made(t, 10) // on-demand-server-1-TIME
 	local, at := filepath.Dir(e.Location), "-20260304T050607Z.tar.zst"
+	long := 2 * forgotten
 	for _, c := range []struct {
 		node, file string
+		ago        time.Duration
 		want       bool
 	}{
-		{"server-1", "scheduled-server-1" + at, true},
-		{"server-1", "scheduled-server-1-b" + at, false},
-		{"a", "scheduled-b-a-c" + at, false},
-		{"a", "scheduled-b-a" + at, false},
-		{"server-1", "deeper/scheduled-server-1" + at, false},
+		{"server-1", "scheduled-server-1" + at, long, true},
+		// Another cluster's server of that name may be at it.
+		{"server-1", "scheduled-server-1" + at, time.Minute, false},
+		{"server-1", "scheduled-server-1-b" + at, long, false},
+		{"a", "scheduled-b-a-c" + at, long, false},
+		{"a", "scheduled-b-a" + at, long, false},
+		{"server-1", "deeper/scheduled-server-1" + at, long, false},
 		// Named as one of a node demand-server-1 would be.
-		{"server-1", e.File, true},
-		{"1", e.File, false},
-		{"server-1", "on-demand-server-1" + at, false},
+		{"server-1", e.File, time.Minute, true},
+		{"1", e.File, long, false},
+		{"server-1", "on-demand-server-1" + at, long, false},
 	} {
 		b := &Bucket{cfg: Config{Folder: "edge/one", Node: c.node}}
-		if got := b.owns(b.key(c.file), local); got != c.want {
-			t.Errorf("node %s owns %s: %v", c.node, c.file, got)
+		if got := b.owns(b.key(c.file), local, time.Now().Add(-c.ago)); got != c.want {
+			t.Errorf("node %s owns %s after %s: %v", c.node, c.file, c.ago, got)
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -107,6 +108,8 @@ func (s *server) bucket(t *testing.T, change ...func(*Config)) *Bucket {
 	return b
 }
 
+var seconds atomic.Int64
+
 // made is a snapshot of random content of size bytes.
 func made(t *testing.T, size int) snapshot.Entry {
 	t.Helper()
@@ -125,6 +128,8 @@ func made(t *testing.T, size int) snapshot.Entry {
 		Copy: func(_ context.Context, _, target string) (snapshot.Facts, error) {
 			return snapshot.Facts{Revision: 5}, os.WriteFile(target, content, 0o600)
 		},
+		// Names are of seconds, and tests are faster.
+		Now: func() time.Time { return time.Now().Add(time.Duration(seconds.Add(1)) * time.Second) },
 		Log: slog.New(slog.DiscardHandler),
 	})
 	saved, err := m.Save(t.Context(), "")
