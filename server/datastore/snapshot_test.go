@@ -54,7 +54,7 @@ func TestKillWhileSavingLeavesWholeSnapshotsAlone(t *testing.T) {
 	interrupted := 0
 	for round := range 12 {
 		killSaver(t, data, time.Duration(mathrand.IntN(400))*time.Millisecond)
-		left, err := filepath.Glob(filepath.Join(data, "snapshots", ".tmp-*"))
+		left, err := filepath.Glob(filepath.Join(data, "snapshots", ".kedge-save-*"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -68,7 +68,7 @@ func TestKillWhileSavingLeavesWholeSnapshotsAlone(t *testing.T) {
 	if _, err := saver(data).Save(t.Context(), ""); err != nil {
 		t.Fatal(err)
 	}
-	if left, err := filepath.Glob(filepath.Join(data, "snapshots", ".tmp-*")); err != nil || len(left) > 0 {
+	if left, err := filepath.Glob(filepath.Join(data, "snapshots", ".kedge-save-*")); err != nil || len(left) > 0 {
 		t.Errorf("left: %v, %v", left, err)
 	}
 	if after := len(verifyAll(t, -1, data)); after != before+1 {

@@ -60,7 +60,11 @@ func (m *Manager) begin(ctx context.Context) *timetable {
 		m.cfg.Report(err)
 	}
 	m.count()
-	table.last = m.lastScheduled()
+	// Made with a clock that was ahead, it says nothing of when the next one is
+	// due; counted from each start, that would never be where starts are frequent.
+	if last := m.lastScheduled(); !last.After(m.cfg.Now()) {
+		table.last = last
+	}
 	return table
 }
 

@@ -63,7 +63,9 @@ func look(path string) (Entry, bool) {
 	if err == nil {
 		e.Bytes, e.Modified = st.Size(), st.ModTime()
 		var a *Archive
-		if a, err = Open(path); err == nil {
+		if !st.Mode().IsRegular() {
+			err = errNoFile // opening a pipe would wait for its writer
+		} else if a, err = Open(path); err == nil {
 			m := a.Manifest()
 			e.Manifest = &m
 			err = a.Close()

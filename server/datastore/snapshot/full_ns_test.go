@@ -74,6 +74,24 @@ func TestTooLittleSpaceIsSaidBeforeAnythingIsWritten(t *testing.T) {
 	}
 }
 
+func TestKeepingFewerHelpsOnAFullDisk(t *testing.T) {
+	s := small(t, 54, 1280) // three of 5 MiB leave 39, and 39.5 are needed
+	for range 3 {
+		s.scheduledSave(t)
+	}
+	s.db.during = func() {}
+	if _, err := s.save(t.Context(), s.cfg.Name, 3); !errors.Is(err, unix.ENOSPC) {
+		t.Fatalf("there is space: %v", err)
+	}
+	saved, err := s.save(t.Context(), s.cfg.Name, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left := s.left(t); len(left) != 1 || left[0] != saved.Entry.File {
+		t.Errorf("left %v", left)
+	}
+}
+
 func TestDiskThatFillsWhileSavingIsGivenBack(t *testing.T) {
 	for name, filler := range map[string]int{"while copying": 47, "while packing": 12} {
 		t.Run(name, func(t *testing.T) {

@@ -51,17 +51,25 @@ func collectIdentity(server string) (Identity, error) {
 	var id Identity
 	var sum int64
 	for _, p := range identityPaths {
-		err := filepath.WalkDir(filepath.Join(server, p), func(path string, d fs.DirEntry, err error) error {
+		// A folder may lie elsewhere.
+		root, err := filepath.EvalSymlinks(filepath.Join(server, p))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("save the identity of the server: %w", err)
+		}
+		err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 			// What was renamed or removed meanwhile is not there.
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil
 			}
 			// A leading dot marks files that are being written.
-			if err != nil || !d.Type().IsRegular() || strings.HasPrefix(d.Name(), ".") {
+			if err != nil || d.IsDir() || strings.HasPrefix(d.Name(), ".") {
 				return err
 			}
-			f, err := readIdentityFile(server, path)
-			if errors.Is(err, fs.ErrNotExist) {
+			f, err := readIdentityFile(p, root, path)
+			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errNoFile) {
 				return nil
 			}
 			if sum += int64(len(f.Data)); err == nil && sum > maxIdentity {
@@ -77,8 +85,13 @@ func collectIdentity(server string) (Identity, error) {
 	return id, nil
 }
 
-func readIdentityFile(server, path string) (File, error) {
-	rel, err := filepath.Rel(server, path)
+// errNoFile tells of a socket, or of a link to a folder.
+var errNoFile = errors.New("no regular file")
+
+// readIdentityFile reads a file below root, the place of the folder or file name.
+// A link is what it leads to: so the server reads it, too.
+func readIdentityFile(name, root, path string) (File, error) {
+	rel, err := filepath.Rel(root, path)
 	if err != nil {
 		return File{}, err
 	}
@@ -86,11 +99,14 @@ func readIdentityFile(server, path string) (File, error) {
 	if err != nil {
 		return File{}, err
 	}
+	if !st.Mode().IsRegular() {
+		return File{}, errNoFile
+	}
 	if st.Size() > maxIdentity {
 		return File{}, fmt.Errorf("%s has %d MiB: keep large files elsewhere", path, st.Size()>>20)
 	}
 	data, err := os.ReadFile(path)
-	return File{Path: filepath.ToSlash(rel), Mode: st.Mode().Perm(), Data: data}, err
+	return File{Path: filepath.ToSlash(filepath.Join(name, rel)), Mode: st.Mode().Perm(), Data: data}, err
 }
 
 // seal encrypts id so that only the token opens it.

@@ -92,7 +92,10 @@ func (m *Manager) saveAndPrune(ctx context.Context, name string, keep int) (s Sa
 	}
 	defer release()
 	begin := time.Now()
-	if s.Entry, err = m.saveLocal(ctx, name); err != nil {
+	if err = m.makeSpace(ctx, name, keep); err == nil {
+		s.Entry, err = m.saveLocal(ctx, name)
+	}
+	if err != nil {
 		return Saved{}, m.failed(err)
 	}
 	s.Took = time.Since(begin)
@@ -264,8 +267,22 @@ func (m *Manager) token(pin wire.Pin) (Token, error) {
 	t, made, err := EnsureToken(m.cfg.Token, pin)
 	if made {
 		m.cfg.Log.Info("made the recovery token, which restoring a snapshot elsewhere needs: keep a copy of it away from this host (kedge snapshot token)", "path", m.cfg.Token)
+		if n := m.unopened(pin, t); n > 0 {
+			m.cfg.Log.Warn("the former recovery token is lost, and the new one does not open the snapshots made before: put the former one back if you have noted it down, else note down the new one", "path", m.cfg.Token, "snapshots", n)
+		}
 	}
 	return t, err
+}
+
+// unopened counts the snapshots of this cluster here that t does not open.
+func (m *Manager) unopened(pin wire.Pin, t Token) (n int) {
+	entries, _ := List(m.cfg.Dir) // the next save says why
+	for _, e := range entries {
+		if e.Good() && e.Manifest.Cluster == pin.String() && e.Manifest.Recovery != t.ID() {
+			n++
+		}
+	}
+	return n
 }
 
 // lockPatience is how long somebody else, who saves to the same folder, is waited

@@ -15,7 +15,7 @@ import (
 )
 
 // tempPrefix begins the folders of saves that are under way.
-const tempPrefix = ".tmp-"
+const tempPrefix = ".kedge-save-"
 
 // databaseTimeout bounds the work on the database, whose log cannot be reset as
 // long as it is copied.
@@ -26,9 +26,6 @@ const databaseTimeout = time.Hour
 func (m *Manager) saveLocal(ctx context.Context, name string) (_ Entry, err error) {
 	ctx, cancel := context.WithTimeout(ctx, databaseTimeout)
 	defer cancel()
-	if err := m.checkSpace(); err != nil {
-		return Entry{}, err
-	}
 	dir, err := os.MkdirTemp(m.cfg.Dir, tempPrefix)
 	if err != nil {
 		return Entry{}, fmt.Errorf("save snapshot: %w", err)
@@ -51,6 +48,25 @@ func (m *Manager) saveLocal(ctx context.Context, name string) (_ Entry, err erro
 		return e, fmt.Errorf("save snapshot: %s: %s", path, e.Problem)
 	}
 	return e, nil
+}
+
+// makeSpace deletes what retention deletes anyway, where there is no space
+// otherwise: keeping fewer must help at once, not after the next good save.
+func (m *Manager) makeSpace(ctx context.Context, name string, keep int) error {
+	err := m.checkSpace()
+	if keep == 0 || !errors.Is(err, unix.ENOSPC) {
+		return err
+	}
+	token, terr := ReadToken(m.cfg.Token)
+	if terr != nil {
+		return err
+	}
+	deleted, perr := m.pruneLocal(ctx, token.ID(), name, keep, "")
+	if len(deleted) == 0 {
+		return errors.Join(err, perr)
+	}
+	m.cfg.Log.Info("old snapshots deleted to have space for a new one", "files", deleted)
+	return m.checkSpace()
 }
 
 // checkSpace makes sure that copy and archive will fit. An archive has a fifth to

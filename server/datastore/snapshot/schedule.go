@@ -35,6 +35,13 @@ func ParseSchedule(text string) (Schedule, error) {
 	if s.cron, err = cron.ParseStandard(text); err != nil {
 		return s, fmt.Errorf("--snapshot-schedule %q: expected a duration such as 6h, a line of cron such as \"30 3 * * *\", or off: %w", text, err)
 	}
+	now := time.Now()
+	if s.next(now).IsZero() {
+		return s, fmt.Errorf("--snapshot-schedule %q: that day never comes; off for no snapshots", text)
+	}
+	if s.distance(now) < minEvery {
+		return s, fmt.Errorf("--snapshot-schedule %q: the shortest time between two snapshots is %s; off for none", text, minEvery)
+	}
 	return s, nil
 }
 

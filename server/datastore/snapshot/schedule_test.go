@@ -22,7 +22,7 @@ func mustParse(t testing.TB, text string) Schedule {
 }
 
 func TestSchedulesAreReadAndRubbishIsRefused(t *testing.T) {
-	for _, text := range []string{"6h", "90m", "30 3 * * *", "@daily", "*/5 * * * *"} {
+	for _, text := range []string{"6h", "90m", "30 3 * * *", "@daily", "*/5 * * * *", "@every 90s"} {
 		if s := mustParse(t, text); s.Off() || s.String() != text {
 			t.Errorf("%q: %+v", text, s)
 		}
@@ -32,7 +32,7 @@ func TestSchedulesAreReadAndRubbishIsRefused(t *testing.T) {
 			t.Errorf("%q: %+v", text, s)
 		}
 	}
-	for _, text := range []string{"5s", "-6h", "6", "every hour", "61 * * * *", "* * * *"} {
+	for _, text := range []string{"5s", "-6h", "6", "every hour", "61 * * * *", "* * * *", "@every 10s", "0 0 31 2 *"} {
 		if s, err := ParseSchedule(text); err == nil {
 			t.Errorf("%q: %+v", text, s)
 		}
@@ -89,6 +89,26 @@ func TestAClockThatJumpsCostsOneSnapshotAtMost(t *testing.T) {
 	if table.due(noon.Add(time.Hour), 9*time.Hour) {
 		t.Error("it is due twice")
 	}
+}
+
+func TestSnapshotMadeWithAClockAheadKeepsNoServerFromSaving(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ahead := time.Now().AddDate(70, 0, 0)
+		s := newServer(t, func(c *Config) {
+			c.Schedule, c.Now = mustParse(t, "6h"), func() time.Time { return ahead }
+		})
+		s.scheduledSave(t)
+		s.cfg.Now = time.Now
+		s.Manager = New(s.cfg)
+		// It never runs for six hours.
+		s.run(t, func() {
+			lifecycle.Pause(t.Context(), 30*time.Minute)
+			synctest.Wait()
+			if got := len(s.left(t)); got != 2 {
+				t.Errorf("%d snapshots", got)
+			}
+		})
+	})
 }
 
 func TestTriesThatFailGetRarer(t *testing.T) {

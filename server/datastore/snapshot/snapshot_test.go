@@ -284,7 +284,7 @@ func TestSavesOfOneSecondAndAtTheSameTimeAreAllKept(t *testing.T) {
 
 func TestWhatAKilledSaveLeftIsRemoved(t *testing.T) {
 	s := newServer(t)
-	for _, path := range []string{".tmp-123/state.db", ".tmp-123/snapshot", ".tmp-9/state.db-journal"} {
+	for _, path := range []string{".kedge-save-123/state.db", ".kedge-save-123/snapshot", ".kedge-save-9/state.db-journal"} {
 		if err := fsx.WriteFile(filepath.Join(s.cfg.Dir, path), []byte("half"), 0o600); err != nil {
 			t.Fatal(err)
 		}
