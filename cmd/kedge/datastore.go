@@ -123,6 +123,9 @@ cut or of another database, an older copy, bytes that changed since the last sto
 				return lerr
 			}
 			defer func() { _ = lock.Close() }()
+			if _, err := restore.Finish(o.layout()); err != nil {
+				return err
+			}
 			found, err = datastore.Examine(cmd.Context(), o.config(), true)
 		}
 		if err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/kedge-io/kedge/internal/paths"
 	"github.com/kedge-io/kedge/internal/wire"
 	"github.com/kedge-io/kedge/server"
+	"github.com/kedge-io/kedge/server/datastore/restore"
 	"github.com/kedge-io/kedge/server/datastore/snapshot"
 )
 
@@ -64,6 +65,10 @@ func (o *snapshotCommand) keeper(cmd *cobra.Command, change bool) (_ snapshotKee
 	}
 	if err != nil {
 		return nil, release, err
+	}
+	// A restore that was killed leaves a database and a log that are not of each other.
+	if _, err := restore.Finish(layout); err != nil {
+		return nil, release, errors.Join(err, lock.Close())
 	}
 	return m, func() { _ = lock.Close() }, nil
 }

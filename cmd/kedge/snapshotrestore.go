@@ -151,6 +151,22 @@ func (o *snapshotCommand) fetch(ctx context.Context, layout paths.Layout, source
 	return file, done, nil
 }
 
+// downloads are the folders of files that are brought from a bucket.
+const downloads = ".download-*"
+
+// sweepDownloads removes what a restore that was killed has brought, which may be
+// half of the disk. The caller holds the lock of the data directory.
+func sweepDownloads(layout paths.Layout) error {
+	left, err := filepath.Glob(filepath.Join(layout.Server(), downloads))
+	for _, dir := range left {
+		err = errors.Join(err, os.RemoveAll(dir))
+	}
+	if err != nil {
+		return fmt.Errorf("remove what an earlier restore has brought: %w", err)
+	}
+	return nil
+}
+
 // download brings BUCKET/FOLDER/NAME beside the database.
 func (o *snapshotCommand) download(ctx context.Context, layout paths.Layout, rest string) (string, func(), error) {
 	opts := o.options
@@ -171,7 +187,10 @@ func (o *snapshotCommand) download(ctx context.Context, layout paths.Layout, res
 	if err := os.MkdirAll(layout.Server(), 0o700); err != nil {
 		return "", none, fmt.Errorf("make folder of the server: %w", err)
 	}
-	dir, err := os.MkdirTemp(layout.Server(), ".download-*")
+	if err := sweepDownloads(layout); err != nil {
+		return "", none, err
+	}
+	dir, err := os.MkdirTemp(layout.Server(), downloads)
 	if err != nil {
 		return "", none, fmt.Errorf("make folder for the download: %w", err)
 	}
