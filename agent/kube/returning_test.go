@@ -177,6 +177,7 @@ func TestDeletedNodeStaysDeleted(t *testing.T) {
 		"in the snapshot":                            {[]int{90, 240}, missing},
 		"seen again as of the snapshot":              {[]int{240, 90}, missing},
 		"seen again after the restore":               {[]int{240, 5001}, missing},
+		"seen after the restore, and older then":     {[]int{5001, 240}, missing},
 		"joined after the restore":                   {[]int{5001, 6000}, missing},
 		"never seen":                                 {nil, missing},
 		"revisions of a datastore that has no order": {[]int{-1}, missing},
