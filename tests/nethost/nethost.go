@@ -10,6 +10,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 )
 
 // Host is a network namespace of a test.
@@ -39,12 +40,19 @@ func New(t testing.TB) *Host {
 	return h
 }
 
-// OnThread runs f on a thread of its own, which ends with it.
+// OnThread runs f on a thread of its own, which ends with it. That is never the first
+// one of the process: it cannot end, and would stay where f has taken it, with
+// /proc/self as its view.
 func OnThread(f func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		runtime.LockOSThread() // never unlocked: the thread is thrown away
+		if unix.Gettid() == unix.Getpid() {
+			defer runtime.UnlockOSThread()
+			OnThread(f) // held here, the first thread cannot be taken again
+			return
+		}
 		f()
 	}()
 	<-done
