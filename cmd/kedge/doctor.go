@@ -139,7 +139,10 @@ func (s *subject) snapshots() *diagnosis.Snapshots {
 	if dir == "" {
 		dir = s.layout.Snapshots()
 	}
-	out := &diagnosis.Snapshots{Off: s.text("snapshot-schedule") == "off"}
+	out := &diagnosis.Snapshots{}
+	if schedule, err := snapshot.ParseSchedule(s.text("snapshot-schedule")); err == nil { // the daemon refuses a wrong one
+		out.Off, out.Every = schedule.Off(), schedule.Every()
+	}
 	all, err := snapshot.List(dir)
 	if err != nil {
 		out.Err = err

@@ -98,13 +98,18 @@ type Snapshots struct {
 	Name string
 	// Bad are files that are no whole snapshots.
 	Bad []string
-	// Off tells that none are made by schedule.
-	Off bool
-	Err error
+	// Off tells that none are made by schedule, Every how long it is from one to the
+	// next otherwise; zero where that is not known.
+	Off   bool
+	Every time.Duration
+	Err   error
 }
 
-// stale is how old the last snapshot may be: four of the usual intervals.
+// stale is how old the last snapshot may be: four of the usual intervals, or two of
+// longer ones.
 const stale = 24 * time.Hour
+
+func (s *Snapshots) stale() time.Duration { return max(stale, 2*s.Every) }
 
 func (n Node) snapshots() []finding.Finding {
 	s := n.Snapshots
@@ -119,10 +124,10 @@ func (n Node) snapshots() []finding.Finding {
 	switch {
 	case s.Err != nil:
 		return append(out, finding.New(finding.SnapshotAsk, finding.Warning, "%v", s.Err))
-	case s.Last.IsZero() && n.Down == nil && n.Now.Sub(n.Report.Started) < stale && !s.Off:
+	case s.Last.IsZero() && n.Down == nil && n.Now.Sub(n.Report.Started) < s.stale() && !s.Off:
 		return append(out, finding.New(finding.SnapshotNone, finding.Info, "there is none yet"))
 	case s.Last.IsZero():
 		return append(out, finding.New(finding.SnapshotNone, finding.Warning, "there is none"))
 	}
-	return append(out, finding.New(finding.SnapshotAge, worseIf(age > stale, finding.Warning), "the last good one is %s old (%s)", health.Age(age), s.Name))
+	return append(out, finding.New(finding.SnapshotAge, worseIf(age > s.stale(), finding.Warning), "the last good one is %s old (%s)", health.Age(age), s.Name))
 }

@@ -128,6 +128,10 @@ func TestSnapshots(t *testing.T) {
 	n := healthy()
 	n.Snapshots = &Snapshots{Last: ago(30 * time.Hour), Name: "a", Bad: []string{"b (cut off)"}}
 	expect(t, n.snapshots(), "info snapshots.list: b (cut off)", "warning snapshots.age: 1d6h old (a)")
+	n.Snapshots = &Snapshots{Last: ago(40 * time.Hour), Name: "a", Every: 24 * time.Hour}
+	expect(t, n.snapshots())
+	n.Snapshots = &Snapshots{Last: ago(50 * time.Hour), Name: "a", Every: 24 * time.Hour}
+	expect(t, n.snapshots(), "warning snapshots.age: 2d2h old (a)")
 	n.Snapshots = &Snapshots{}
 	expect(t, n.snapshots(), "warning snapshots.none: there is none")
 	n.Snapshots = &Snapshots{Err: errors.New("permission denied")}

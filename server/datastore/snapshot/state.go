@@ -116,3 +116,6 @@ func (s Schedule) distance(now time.Time) time.Duration {
 	first := s.next(now)
 	return s.next(first).Sub(first)
 }
+
+// Every is the time between the next two snapshots; zero if none are made.
+func (s Schedule) Every() time.Duration { return s.distance(time.Now()) }
