@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -48,7 +49,25 @@ func writeManPages(root *cobra.Command, dir string) error {
 	date = date.UTC()
 	header.Date = &date
 	root.DisableAutoGenTag = true
+	asWritten(root)
 	return doc.GenManTree(root, header, dir)
+}
+
+// asWritten keeps the names of variables in the descriptions of c and all below it:
+// what makes pages of them would take underscores and stars for emphasis, but for
+// lines of code, which are indented.
+func asWritten(c *cobra.Command) {
+	var long strings.Builder
+	for line := range strings.Lines(c.Long) {
+		if !strings.HasPrefix(line, "\t") && !strings.HasPrefix(line, "    ") {
+			line = strings.NewReplacer("_", `\_`, "*", `\*`).Replace(line)
+		}
+		long.WriteString(line)
+	}
+	c.Long = long.String()
+	for _, child := range c.Commands() {
+		asWritten(child)
+	}
 }
 
 // writeCompletions writes the files under the names by which shells look for them.

@@ -5,9 +5,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 func TestManualHasAPageForEachCommandAndCompletionsThatShellsTake(t *testing.T) {
@@ -31,6 +33,34 @@ func TestManualHasAPageForEachCommandAndCompletionsThatShellsTake(t *testing.T) 
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+func TestManualKeepsTheNamesOfVariables(t *testing.T) {
+	dir := t.TempDir()
+	if _, stderr, code := execute(t, "manual", dir); code != exitOK {
+		t.Fatal(stderr)
+	}
+	var look func(c *cobra.Command)
+	look = func(c *cobra.Command) {
+		path := filepath.Join(dir, "man", "man1", strings.ReplaceAll(c.CommandPath(), " ", "-")+".1")
+		page, err := os.ReadFile(path)
+		if err != nil {
+			t.Error(err)
+		}
+		text := c.Long
+		c.Flags().VisitAll(func(f *pflag.Flag) { text += " " + f.Usage })
+		for _, word := range strings.Fields(text) {
+			if strings.ContainsAny(word, "_*") && !strings.Contains(strings.ReplaceAll(string(page), `\-`, "-"), word) {
+				t.Errorf("%s lacks %s", path, word)
+			}
+		}
+		for _, child := range c.Commands() {
+			if child.IsAvailableCommand() && !child.IsAdditionalHelpTopicCommand() {
+				look(child)
+			}
+		}
+	}
+	look(newRootCommand())
 }
 
 // countVisible is how many commands people see, c among them.
