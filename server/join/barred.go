@@ -115,12 +115,12 @@ func (s *Server) bar(next *barred, names map[wire.Pin]string) {
 		if _, was := before.Revoked[device]; was {
 			continue
 		}
-		ended := s.conns.end(device)
 		why := s.refusal(device)
-		s.log.Warn("machine is refused from now on", "node", node, "device", device.String(), "connections-ended", ended, "reason", why)
 		if s.config.Cut != nil {
-			s.config.Cut(node, why)
+			s.config.Cut(node, why) // before its connection is closed, so that both ends know why
 		}
+		ended := s.conns.end(device)
+		s.log.Warn("machine is refused from now on", "node", node, "device", device.String(), "connections-ended", ended, "reason", why)
 	}
 	for node, changed := range next.Pods {
 		if at, was := before.Pods[node]; changed.IsZero() && (!was || !at.IsZero()) {

@@ -45,6 +45,16 @@ func (p *plant) openWatch(t *testing.T, m *machine) <-chan error {
 	return end
 }
 
+// isConnected says whether a device has a connection.
+func (p *plant) isConnected(device wire.Pin) (found bool) {
+	p.join.conns.open.Range(func(_, conn any) bool {
+		at := conn.(*tracked).device.Load()
+		found = found || (at != nil && *at == device)
+		return true
+	})
+	return found
+}
+
 func newWatchedPlant(t *testing.T) *plant {
 	t.Helper()
 	return newPlant(t, map[string]http.Handler{watchPath: http.HandlerFunc(watching)})
@@ -53,8 +63,13 @@ func newWatchedPlant(t *testing.T) *plant {
 func TestRevokedMachineIsCutAndRefusedUntilItIsAllowed(t *testing.T) {
 	p := newWatchedPlant(t)
 	var cut []string
-	p.join.config.Cut = func(node string, why error) { cut = append(cut, node+": "+why.Error()) }
 	token, m, other := p.token(t, TokenOptions{}), newMachine(t), newMachine(t)
+	p.join.config.Cut = func(node string, why error) {
+		cut = append(cut, node+": "+why.Error())
+		if !p.isConnected(deviceOf(t, m)) {
+			t.Error("its connections were closed before its link could be told why")
+		}
+	}
 	p.admitted(t, m, token, "edge-1")
 	p.admitted(t, other, token, "edge-2")
 	end, stays := p.openWatch(t, m), p.openWatch(t, other)
