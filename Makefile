@@ -41,7 +41,7 @@ LDFLAGS := -s -w \
 
 # --- building ---------------------------------------------------------------
 .DEFAULT_GOAL := build
-.PHONY: help deps generate codegen bundle link build next lint unit namespace process cluster test lab demo bench bench-link bench-bandwidth bench-firewall bench-firewall-latency bench-snapshot bench-scale bench-install docs clean
+.PHONY: help deps generate codegen bundle link build next lint unit namespace process cluster test lab demo bench bench-link bench-bandwidth bench-firewall bench-firewall-latency bench-snapshot bench-certificates bench-scale bench-install docs clean
 .PHONY: dist dist-amd64 dist-arm64 dist-check dist-arm64-check dist-reproducible
 
 help: ## list the targets
@@ -172,6 +172,9 @@ bench-install: deps build ## measure from Enter to a Ready node beside a plain c
 
 bench-firewall-latency: deps build ## measure from kubectl apply of an EdgeFirewall to packets (root)
 	scripts/bench-firewall-latency
+
+bench-certificates: deps build ## run a cluster for an hour on certificates of ten minutes, under load (root)
+	scripts/bench-certificates
 
 bench-snapshot: deps build ## measure snapshots and restores at 10,000 and 100,000 objects, and the API meanwhile (root)
 	scripts/bench-snapshot
