@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"strings"
 	"time"
@@ -82,14 +83,24 @@ func object(name, value string) *corev1.ConfigMap {
 	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}, Data: map[string]string{"value": value}}
 }
 
+// content is that of an object, of the same length for each. A quarter of it is
+// its own, so that it compresses about as well as what the API keeps otherwise.
+func content(k int) string {
+	own := rand.New(rand.NewPCG(uint64(k), 0)) //nolint:gosec // content, no secret
+	var b strings.Builder
+	for b.Len() < valueSize {
+		fmt.Fprintf(&b, "0123456789abcde%05x", own.Uint32N(1<<20))
+	}
+	return b.String()
+}
+
 // fill makes objects until there are n: one through the API, and copies of its
 // row in the database of the stopped server, because the API would take most of
 // the time of the run. Accepting the database announces them.
 func (b *bench) fill(n int) {
 	begin, from := time.Now(), b.have
 	if b.have == 0 {
-		value := strings.Repeat("0123456789abcdefghij", valueSize/20)
-		_, err := b.Client.CoreV1().ConfigMaps("default").Create(b.t.Context(), object(nameOf(0), value), metav1.CreateOptions{})
+		_, err := b.Client.CoreV1().ConfigMaps("default").Create(b.t.Context(), object(nameOf(0), content(0)), metav1.CreateOptions{})
 		cluster.Must(b.t, err)
 		b.have = 1
 	}
@@ -106,7 +117,8 @@ func (b *bench) fill(n int) {
 // nameOf has the same length for each, because lengths are part of a row.
 func nameOf(k int) string { return fmt.Sprintf("object-%08d", k) }
 
-// multiply copies the row of the first object as those from..to-1.
+// multiply copies the row of the first object as those from..to-1, each with its
+// own name and content.
 func multiply(ctx context.Context, path string, from, to int) (err error) {
 	db, err := sql.Open("sqlite", path+"?_pragma=synchronous(off)")
 	if err != nil {
@@ -117,11 +129,12 @@ func multiply(ctx context.Context, path string, from, to int) (err error) {
 	if err != nil {
 		return err
 	}
-	const prefix = "/registry/configmaps/default/"
+	prefix, first := "/registry/configmaps/default/", []byte(content(0))
 	var value []byte
 	err = tx.QueryRowContext(ctx, "SELECT value FROM kine WHERE name = ? ORDER BY id DESC LIMIT 1", prefix+nameOf(0)).Scan(&value)
 	for k := from; k < to && err == nil; k++ {
 		copied := bytes.ReplaceAll(value, []byte(nameOf(0)), []byte(nameOf(k)))
+		copied = bytes.ReplaceAll(copied, first, []byte(content(k)))
 		_, err = tx.ExecContext(ctx, "INSERT INTO kine(name, created, deleted, create_revision, prev_revision, lease, value) VALUES (?, 1, 0, 0, 0, 0, ?)", prefix+nameOf(k), copied)
 	}
 	if err != nil {
