@@ -37,6 +37,19 @@ const (
 	archive   = "/root/copy.tar.zst"
 )
 
+// closed keeps everybody out of all nodes who is not of the cluster, also of the
+// API: who joined after the snapshot is a stranger there.
+const closed = `
+apiVersion: edge.kedge.io/v1alpha1
+kind: EdgeFirewall
+metadata: {name: closed}
+spec:
+  ingress:
+    rules:
+    - {name: fleet, action: allow, peers: [{cluster: true}]}
+    default: deny
+`
+
 func TestClusterComesBackOnAnotherHostFromOneFile(t *testing.T) {
 	topology := lab.ServerAndEdges(3)
 	topology.Sites[0].Hosts = append(topology.Sites[0].Hosts, "spare", bucketHost)
@@ -62,6 +75,8 @@ func TestClusterComesBackOnAnotherHostFromOneFile(t *testing.T) {
 	for _, n := range c.Agents {
 		c.WaitPods(t, "default", "app=web-"+n.Name(), 1)
 	}
+	c.Apply(t, closed)
+	c.WaitEnforced(t, "closed")
 	put(t, c, "kept", "saved")
 	put(t, c, "changed", "saved")
 
@@ -87,6 +102,8 @@ func TestClusterComesBackOnAnotherHostFromOneFile(t *testing.T) {
 	t.Logf("both edge nodes work again %s after the power cut", time.Since(begin).Round(time.Second))
 	late.back(t, c)
 	t.Logf("the one that joined after the snapshot works again %s after the power cut", time.Since(begin).Round(time.Second))
+	// So that nothing but the node itself keeps it from registering again.
+	c.Kubectl(t, "delete", "edgefirewall", "closed")
 	late.deleted(t, c)
 	w.await(t, map[string]string{"kept": "saved", "changed": "saved", "new": ""})
 	compacted(t, c, lost)
