@@ -3,9 +3,6 @@ package certificates
 import (
 	"context"
 	"errors"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -13,20 +10,16 @@ import (
 	"github.com/kedge-io/kedge/tests/lab/cluster"
 )
 
-const clockProgram = "/usr/local/bin/clock"
-
 // wrongClocks starts two agents anew on machines whose clocks are far off. Their
 // certificates do not look as if they were good then.
 func wrongClocks(t *testing.T, c *cluster.Cluster) {
 	t.Helper()
-	program := buildClock(t)
 	since1970 := time.Duration(time.Now().Unix()) * time.Second
 	shifts := []time.Duration{time.Minute - since1970, 2 * 365 * 24 * time.Hour}
 	for i, shift := range shifts {
 		n := c.Agents[i]
 		cluster.Must(t, n.Stop(t.Context()))
-		cluster.Must(t, n.Host.WriteFile(clockProgram, program, 0o755))
-		n.Under = []string{clockProgram, shift.String()}
+		n.Under = cluster.WithClock(t, n.Host, shift)
 	}
 	start := time.Now()
 	for i := range shifts {
@@ -44,19 +37,4 @@ func wrongClocks(t *testing.T, c *cluster.Cluster) {
 		})
 		t.Logf("%s is back after %s with a clock that shows %s", n.Name(), time.Since(start).Round(time.Second), time.Now().Add(shift).UTC().Format(time.DateOnly))
 	}
-}
-
-func buildClock(t *testing.T) []byte {
-	t.Helper()
-	root, err := testx.RepoRoot()
-	cluster.Must(t, err)
-	path := filepath.Join(t.TempDir(), "clock")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", path, "./tests/clock")
-	cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build tests/clock: %v\n%s", err, out)
-	}
-	text, err := os.ReadFile(path)
-	cluster.Must(t, err)
-	return text
 }

@@ -21,18 +21,20 @@ import (
 )
 
 // TestAuthoritiesAreReplacedUnderway replaces all authorities while one node works,
-// one is off, and one joins with a token of before; the server is killed meanwhile.
+// one is off, one joins with a token of before, and one is off until all is over; the
+// server is killed meanwhile.
 func TestAuthoritiesAreReplacedUnderway(t *testing.T) {
-	c := cluster.New(t, lab.ServerAndEdges(3), cluster.Options{NoJoin: true})
-	here, away, late := c.Agents[0], c.Agents[1], c.Agents[2]
-	for _, n := range []*cluster.Node{here, away} {
+	c := cluster.New(t, lab.ServerAndEdges(4), cluster.Options{NoJoin: true})
+	here, away, late, lost := c.Agents[0], c.Agents[1], c.Agents[2], c.Agents[3]
+	for _, n := range []*cluster.Node{here, away, lost} {
 		c.Join(t, n)
 		c.CreatePod(t, cluster.AppPod("app-"+n.Name(), n.Name()))
 	}
 	c.WaitNodes(t)
-	for _, n := range []*cluster.Node{here, away} {
+	for _, n := range []*cluster.Node{here, away, lost} {
 		podOf(t, c, n)
 	}
+	cluster.Must(t, lost.Stop(t.Context()))
 	token, former := c.Token(t), authorities(t, c)
 	cluster.Must(t, away.Stop(t.Context()))
 
@@ -52,18 +54,20 @@ func TestAuthoritiesAreReplacedUnderway(t *testing.T) {
 	back := time.Now()
 	cluster.Must(t, away.Start())
 	c.WaitAlive(t, away, back, "app-"+away.Name())
-	for _, n := range c.Agents {
+	for _, n := range []*cluster.Node{here, away, late} {
 		waitReady(t, c, n)
 		podOf(t, c, n)
 	}
 	containers := c.Containers(t)
 
-	// Nobody here waits five minutes.
+	// Nobody here waits five minutes, nor for who is lost.
 	cert(t, c, "rotate-ca", "finish", "--force")
 	c.Connect(t)
 	podsAreTold(t, c, former)
 	cluster.Must(t, here.Kill())
 	cluster.Must(t, here.Start())
+	cluster.Must(t, lost.Host.WriteFile("/etc/kedge/token", []byte(c.Token(t)+"\n"), 0o600))
+	cluster.Must(t, lost.Start())
 	for _, n := range []*cluster.Node{c.Server, away} {
 		_, err := n.Kedge(t.Context(), "cert", "rotate", "--new-keys")
 		cluster.Must(t, err)
