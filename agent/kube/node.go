@@ -147,9 +147,10 @@ func (n *ownNode) keep(ctx context.Context, nodes corelisters.NodeLister, wake <
 }
 
 func (n *ownNode) once(ctx context.Context, nodes corelisters.NodeLister) error {
+	was := n.returning.seen.Load()
 	node, missing := nodes.Get(n.cfg.NodeName)
 	if missing != nil || n.returning.refused.Load() {
-		back, err := n.returning.comeBack(ctx, missing != nil)
+		back, err := n.returning.comeBack(ctx, was, missing != nil)
 		if back {
 			n.log.Info("node registered again, because a restore of the cluster had undone that it joined")
 		}

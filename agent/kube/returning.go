@@ -75,9 +75,10 @@ func (r *returning) failed(err error) bool {
 }
 
 // comeBack does what has to be done about an object that is missing, or cannot be
-// seen. It returns whether the node was registered again.
-func (r *returning) comeBack(ctx context.Context, missing bool) (done bool, err error) {
-	was, made := r.seen.Load(), r.made.node.Load()
+// seen. Was is what had been seen before it was looked for: what is seen since is
+// there. It returns whether the node was registered again.
+func (r *returning) comeBack(ctx context.Context, was *sighting, missing bool) (done bool, err error) {
+	made := r.made.node.Load()
 	switch {
 	case made == nil: // a kubelet that does not register, or not yet
 	case was != nil:

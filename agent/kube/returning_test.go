@@ -192,16 +192,26 @@ func TestDeletedNodeStaysDeleted(t *testing.T) {
 			r.saw(node)
 		}
 		r.gone(c.gone)
-		if back, err := r.comeBack(t.Context(), true); back || err != nil || len(a.did()) != 0 {
+		if back, err := r.comeBack(t.Context(), r.seen.Load(), true); back || err != nil || len(a.did()) != 0 {
 			t.Errorf("%s: %v, %v, did %q", name, back, err, a.did())
 		}
 		// Nor does a later restore bring it back.
 		r.restores = func(context.Context) (wire.Restores, error) {
 			return wire.Restores{Undone: []wire.Stretch{{After: 1, Before: 1 << 50}}}, nil
 		}
-		if back, err := r.comeBack(t.Context(), true); back || err != nil {
+		if back, err := r.comeBack(t.Context(), r.seen.Load(), true); back || err != nil {
 			t.Errorf("%s, after another restore: %v, %v", name, back, err)
 		}
+	}
+}
+
+func TestNodeThatAppearsWhileItIsLookedForIsNotMissing(t *testing.T) {
+	a := newAPI()
+	r := a.returning()
+	before := r.seen.Load()
+	r.saw(seenAt(240))
+	if back, err := r.comeBack(t.Context(), before, true); back || err != nil || r.seen.Load() == nil {
+		t.Errorf("%v, %v, seen %v", back, err, r.seen.Load())
 	}
 }
 
@@ -211,15 +221,15 @@ func TestNameThatAnotherMachineHasIsNotRegistered(t *testing.T) {
 	taken := errors.New("held by another machine")
 	r.cfg.Reclaim = func(context.Context) error { return taken }
 	r.saw(seenAt(240))
-	if _, err := r.comeBack(t.Context(), true); !errors.Is(err, taken) || len(a.did()) != 0 {
+	if _, err := r.comeBack(t.Context(), r.seen.Load(), true); !errors.Is(err, taken) || len(a.did()) != 0 {
 		t.Errorf("%v, did %q", err, a.did())
 	}
 	// It is tried again as long as that is so.
 	r.cfg.Reclaim = a.reclaim
-	if back, err := r.comeBack(t.Context(), true); !back || err != nil {
+	if back, err := r.comeBack(t.Context(), r.seen.Load(), true); !back || err != nil {
 		t.Errorf("%v, %v", back, err)
 	}
-	if back, err := r.comeBack(t.Context(), true); back || err != nil || len(a.did()) != 2 {
+	if back, err := r.comeBack(t.Context(), r.seen.Load(), true); back || err != nil || len(a.did()) != 2 {
 		t.Errorf("it registers again and again: %v, %q", err, a.did())
 	}
 }
@@ -230,11 +240,11 @@ func TestServerThatDoesNotAnswerIsAskedAgain(t *testing.T) {
 	away := errors.New("away")
 	r.restores = func(context.Context) (wire.Restores, error) { return wire.Restores{}, away }
 	r.saw(seenAt(240))
-	if _, err := r.comeBack(t.Context(), true); !errors.Is(err, away) {
+	if _, err := r.comeBack(t.Context(), r.seen.Load(), true); !errors.Is(err, away) {
 		t.Error(err)
 	}
 	r.restores = a.returning().restores
-	if back, err := r.comeBack(t.Context(), true); !back || err != nil {
+	if back, err := r.comeBack(t.Context(), r.seen.Load(), true); !back || err != nil {
 		t.Error(back, err)
 	}
 }
@@ -246,7 +256,7 @@ func TestRefusedNodeThatWasStartedSinceAsksForItsPlaceOnce(t *testing.T) {
 		if !r.failed(apierrors.NewForbidden(corev1.Resource("nodes"), "", nil)) || r.failed(errors.New("cut")) {
 			t.Error("only a refusal is one")
 		}
-		if back, err := r.comeBack(t.Context(), true); back || err != nil || !slices.Equal(a.did(), []string{"reclaim"}) {
+		if back, err := r.comeBack(t.Context(), r.seen.Load(), true); back || err != nil || !slices.Equal(a.did(), []string{"reclaim"}) {
 			t.Errorf("%v, %v, did %q", back, err, a.did())
 		}
 	}
