@@ -194,6 +194,7 @@ server | agent)
 reset)
 	pkill -x sleep
 	case $* in *--keep-data*) ;; *) rm -rf /var/lib/kedge ;; esac
+	rmdir -p /usr/libexec/kubernetes/kubelet-plugins/volume/exec 2>/dev/null || true
 	;;
 esac
 `

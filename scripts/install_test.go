@@ -4,6 +4,7 @@ package scripts_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/x509/pkix"
 	"fmt"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kedge-io/kedge/internal/testx"
 	"github.com/kedge-io/kedge/scripts"
@@ -77,8 +79,16 @@ func lifecycle(t *testing.T, b *bed, m *machine) {
 	}
 }
 
+// started compares how kedge was started, the last time maybe a moment ago: its
+// status answers while a former one ends.
 func started(t *testing.T, m *machine, want ...string) {
 	t.Helper()
+	testx.Eventually(t, 20*time.Second, fmt.Sprintf("%d starts", len(want)), func(context.Context) error {
+		if got := m.starts(t); len(got) < len(want) {
+			return fmt.Errorf("it was started so:\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+		return nil
+	})
 	if got := m.starts(t); !slices.Equal(got, want) {
 		t.Errorf("it was started so:\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}

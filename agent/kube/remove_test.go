@@ -27,7 +27,7 @@ func TestDevicePluginFolderOfADeadKubeletIsRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if err := removeDevicePlugins(dir); err != nil {
+		if err := removePlugins(dir, filepath.Join(t.TempDir(), "none")); err != nil {
 			t.Error(err)
 		}
 		if _, err := os.Stat(filepath.Dir(dir)); err == nil {
@@ -43,7 +43,7 @@ func TestDevicePluginFolderOfALivingKubeletStays(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if err := removeDevicePlugins(dir); err != nil {
+	if err := removePlugins(dir, filepath.Join(t.TempDir(), "none")); err != nil {
 		t.Error(err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "kubelet.sock")); err != nil {
@@ -57,10 +57,45 @@ func TestFilesOfDevicePluginsStay(t *testing.T) {
 	if err := os.WriteFile(plugin, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := removeDevicePlugins(dir); err != nil {
+	if err := removePlugins(dir, filepath.Join(t.TempDir(), "none")); err != nil {
 		t.Error(err)
 	}
 	if _, err := os.Stat(plugin); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestEmptyFoldersOfVolumePluginsAreRemoved(t *testing.T) {
+	for _, plugin := range []string{"", "vendor~driver"} {
+		above := t.TempDir()
+		volumes := filepath.Join(above, "kubernetes", "kubelet-plugins", "volume", "exec")
+		if err := os.MkdirAll(filepath.Join(volumes, plugin), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := removePlugins(pluginDir(t), volumes+"/"); err != nil {
+			t.Error(err)
+		}
+		_, err := os.Stat(filepath.Join(above, "kubernetes"))
+		if stays := err == nil; stays != (plugin != "") {
+			t.Errorf("with plugin %q: %v", plugin, err)
+		}
+		if _, err := os.Stat(above); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestVolumePluginFolderOfALivingKubeletStays(t *testing.T) {
+	dir, volumes := pluginDir(t), t.TempDir()
+	l, err := net.Listen("unix", filepath.Join(dir, "kubelet.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := removePlugins(dir, volumes); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(volumes); err != nil {
 		t.Error(err)
 	}
 }
